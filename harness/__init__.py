@@ -1,0 +1,1 @@
+"""The evidence about set block decoding: benchmarks, records, tables; imports sbd and is never imported by it."""
