@@ -1,7 +1,7 @@
 """The published numbers of arXiv 2509.04185v1 as data frames; knows nothing of our own results.
 
-Tables hold the printed cells. Figures hold points read off the paper's vector graphics (accuracies to 0.02 points, numbers of
-forwards to 0.5; the loss curves of Fig. 4 in bins of 2B tokens). No other module repeats a published number.
+Tables hold the printed cells. Figures hold points read off the paper's vector graphics (accuracies to 0.02 points,
+numbers of forwards to 0.5; the loss curves of Fig. 4 in bins of 2B tokens). No other module repeats a published number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SampleSize:
 SAMPLE_SIZES: dict[str, SampleSize] = {
     "MATH500": SampleSize(problems=500, source="Lightman et al. 2023 (arXiv 2305.20050): 500 test problems of MATH"),
     "AIME25": SampleSize(problems=30, source="AIME 2025, papers I and II with 15 problems each"),
-    "LCB-V6": SampleSize(problems=454, source="Fig. 1: its SBD points are multiples of 1/454 (release v6, 2024-08 to 2025-05)"),
+    "LCB-V6": SampleSize(problems=454, source="Fig. 1: multiples of 1/454 (release v6 from 2024-08 to 2025-05)"),
     "GSM8K": SampleSize(problems=1319, source="Cobbe et al. 2021 (arXiv 2110.14168): the test split"),
     "HumanEval+": SampleSize(problems=164, source="Liu et al. 2023 (arXiv 2305.01210): the problems of HumanEval"),
     "MBPP": SampleSize(
