@@ -1,10 +1,10 @@
 """Predicted forward times and speedups of section 4 (Tables 3 and 4), as printed and corrected; knows nothing of torch.
 
 Each operation (one GEMM, or the fused attention) takes max(bytes / bandwidth, flops / peak) seconds; a forward is their
-sum. Two readings of the paper's Fig. 11 stand side by side: as printed, its FFN GEMMs are hidden * ffn wide and its K and
-V projections heads * kv_heads; corrected, they have the model's own widths, all its FFN matrices and its output head (at
-every position of the forward). Norms, biases, activation functions, the embedding look-up, launches and communication
-cost no time in either.
+sum. Two readings of the paper's Fig. 11 stand side by side: as printed, its FFN GEMMs are hidden * ffn wide and its K
+and V projections heads * kv_heads; corrected, they have the model's own widths, all its FFN matrices and its output
+head (at every position of the forward). Norms, biases, activation functions, the embedding look-up, launches and
+communication cost no time in either.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Roofline:
             raise ValueError(f"{self.hardware.name} has no {self.dtype} peak; choose the dtype {known}")
 
     def operations(self, *, batch: int, width: int, kv_length: int) -> list[Operation]:
-        """The kernels of one forward of `width` positions in each of `batch` rows, all attending to `kv_length` ones."""
+        """The kernels of one forward of `width` positions in each of `batch` rows, attending to `kv_length` ones."""
         for name, value in (("batch", batch), ("width", width), ("kv_length", kv_length)):
             if value < 1:
                 raise ValueError(f"{name} is {value}; a forward needs at least 1")
