@@ -1,0 +1,276 @@
+"""Algs. 2 and 3 and the autoregressive decoder in one engine: rows of a batch advance, stop and are charged each alone.
+
+Knows token ids, the model's forward and a sampler; knows nothing of text: whoever wants stop strings passes a callable.
+
+Alg. 3, k = 4: a row with a finished block b commits it (causal) in the forward that starts its next block; a row still
+inside its block has padding there. Without any row to commit, the forward is k wide.
+
+    row 0   b0 b1 b2 b3 | m  m  m  m      fused: b enters the cache, the next block starts
+    row 1   .  .  .  .  | c0 m  c2 m      block: the row goes on revealing c
+
+Shapes: B rows, K positions of a block (1 for AR), N new positions of a row or rows of logits, L prompt length,
+V vocabulary, S suppressed ids, E end ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from sbd.cache import KVCache
+from sbd.kernels import draw, statistics
+from sbd.ledger import KINDS, Forward, Ledger
+from sbd.model import forward
+from sbd.samplers import SAMPLERS, check_sampler
+
+DECODINGS = ("sbd", "ar")
+RUNNING, EOS, LENGTH, STOP_STRING = range(4)
+REASONS = ("running", "eos", "length", "stop_string")
+
+PREFILL_CHUNK = 2048
+"""Prompt tokens of one prefill forward, so that its mask stays small beside the cache."""
+
+FindStop = Callable[[int, list[int]], int | None]
+"""(row, its revealed tokens so far) -> how many of them to keep, or None to go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to decode.
+
+    Args:
+        decoding: one of DECODINGS.
+        sampler, gamma: a name of SAMPLERS and its parameter (nats for the EB rules).
+        block_size: k, in tokens; AR has no use for it.
+        max_new_tokens: budget of a row. Blocks stay k wide for the model; positions past it are never revealed.
+        temperature: 0 takes the argmax; else tokens are drawn, and entropies and confidences are the tempered ones.
+        eos_ids: tokens that end a row; may be empty.
+        mask_id: the mask token; AR works without one.
+        suppressed_ids: tokens that are never emitted.
+        pad_id: what fills rows where they have no token.
+    """
+
+    decoding: str = "sbd"
+    sampler: str = "eb_entropy"
+    gamma: float = 0.1
+    block_size: int = 16
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    eos_ids: tuple[int, ...] = ()
+    mask_id: int | None = None
+    suppressed_ids: tuple[int, ...] = ()
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        if self.decoding not in DECODINGS:
+            raise ValueError(f"decoding {self.decoding!r} is unknown; choose one of {', '.join(DECODINGS)}")
+        check_sampler(self.sampler, self.gamma)
+        if self.block_size < 1:
+            raise ValueError(f"block_size is {self.block_size}; it must be at least 1")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature is {self.temperature}; it must be 0 (greedy) or more")
+        if self.decoding == "sbd" and self.mask_id is None:
+            raise ValueError("SBD decoding needs a mask token; train with python -m sbd.training, or use decoding='ar'")
+
+    @property
+    def width(self) -> int:
+        """Positions that one forward predicts for a row."""
+        return self.block_size if self.decoding == "sbd" else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """Result of `decode`: new tokens of each row up to and including its end, why it ended, and every forward."""
+
+    tokens: list[Tensor]
+    stop_reason: list[str]
+    ledger: Ledger
+
+
+class Rows:
+    """The state of all rows on the device: revealed tokens, where each row is, and what it has cost."""
+
+    def __init__(self, settings: Settings, count: int, device: torch.device) -> None:
+        self.settings, self.width = settings, settings.width
+        blocks = -(-settings.max_new_tokens // self.width)
+        empty = settings.pad_id if settings.mask_id is None else settings.mask_id
+        self.token_BN = torch.full((count, blocks * self.width), empty, device=device)
+        self.revealed_BN = torch.zeros_like(self.token_BN, dtype=torch.bool)
+        self.start_B = torch.zeros(count, dtype=torch.long, device=device)  # first position of the row's block
+        self.known_B = torch.zeros_like(self.start_B)  # revealed without a gap, cut at the row's end
+        self.reason_B = torch.full_like(self.start_B, RUNNING)
+        self.pending_B = torch.zeros_like(self.start_B, dtype=torch.bool)  # the block before is not in the cache yet
+        self.nfe = {kind: torch.zeros_like(self.start_B) for kind in KINDS}
+        self.column_K = torch.arange(self.width, device=device)
+        self.eos_E = torch.tensor(settings.eos_ids, dtype=torch.long, device=device)
+        self.suppressed_S = torch.tensor(settings.suppressed_ids, dtype=torch.long, device=device)
+
+    @property
+    def live_B(self) -> Tensor:
+        """Rows that have not ended."""
+        return self.reason_B == RUNNING
+
+    def place_BK(self) -> Tensor:
+        """Return the positions of each row's block among its new tokens."""
+        return self.start_B.unsqueeze(1) + self.column_K
+
+    def reveal(self, logits_BKV: Tensor, generator: torch.Generator | None) -> None:
+        """Read the block's logits, let the sampler choose positions, and write their tokens (Alg. 2)."""
+        s, place_BK = self.settings, self.place_BK()
+        revealed_BK = self.revealed_BN.gather(1, place_BK)
+        masked_BK = ~revealed_BK & self.live_B.unsqueeze(1) & (place_BK < s.max_new_tokens)
+        logits_NV = logits_BKV.flatten(0, 1)
+        read = statistics(logits_NV, temperature=s.temperature, suppressed_S=self.suppressed_S)
+        token_N = read.argmax_N
+        if s.temperature > 0:
+            token_N = draw(logits_NV, temperature=s.temperature, suppressed_S=self.suppressed_S, generator=generator)
+        entropy_BK, confidence_BK = read.entropy_N.view_as(masked_BK), read.confidence_N.view_as(masked_BK)
+        reveal_BK = SAMPLERS[s.sampler](entropy_BK, confidence_BK, masked_BK, s.gamma)
+        token_BK = torch.where(reveal_BK, token_N.view_as(masked_BK), self.token_BN.gather(1, place_BK))
+        revealed_BK = revealed_BK | reveal_BK
+        self.token_BN.scatter_(1, place_BK, token_BK)
+        self.revealed_BN.scatter_(1, place_BK, revealed_BK)
+        self._advance(token_BK, revealed_BK)
+
+    def _advance(self, token_BK: Tensor, revealed_BK: Tensor) -> None:
+        """End rows whose gapless revealed tokens hold an end or fill the budget; move the others past a full block."""
+        live_B = self.live_B
+        gapless_BK = revealed_BK.cumprod(dim=1).bool()
+        end_BK = gapless_BK & (token_BK.unsqueeze(-1) == self.eos_E).any(dim=-1)
+        ended_B = end_BK.any(dim=1)
+        in_block_B = torch.where(ended_B, end_BK.int().argmax(dim=1) + 1, gapless_BK.sum(dim=1))
+        self.known_B = torch.where(live_B, self.start_B + in_block_B, self.known_B)
+        reason_B = torch.where(ended_B, EOS, torch.where(self.known_B >= self.settings.max_new_tokens, LENGTH, RUNNING))
+        self.reason_B = torch.where(live_B, reason_B, self.reason_B)
+        full_B = self.live_B & (in_block_B == self.width)
+        self.pending_B = self.pending_B | full_B
+        self.start_B = self.start_B + self.width * full_B
+
+    def cut(self, find_stop: FindStop, was_live: list[bool]) -> None:
+        """Ask `find_stop` about every row of the last forward, and end the rows where it finds something."""
+        known, reason, tokens = self.known_B.tolist(), self.reason_B.tolist(), self.token_BN.tolist()
+        for row in (row for row, live in enumerate(was_live) if live):
+            keep = find_stop(row, tokens[row][: known[row]])
+            if keep is not None and not (reason[row] == EOS and keep == known[row]):
+                known[row], reason[row] = keep, STOP_STRING
+        self.known_B, self.reason_B = torch.tensor([known, reason], device=self.known_B.device)
+
+
+class Engine:
+    """One batch being decoded: the model, its cache, the rows, and the clock."""
+
+    def __init__(
+        self, model: PreTrainedModel, prompts: list[Tensor], settings: Settings, generator: torch.Generator | None
+    ) -> None:
+        self.model, self.settings, self.generator, self.width = model, settings, generator, settings.width
+        self.rows = Rows(settings, len(prompts), model.device)
+        longest = max(len(prompt) for prompt in prompts)
+        self.cache = KVCache(len(prompts), longest + self.rows.token_BN.shape[1] + self.width, model.device)
+        self.forwards: list[Forward] = []
+        self.prompt_B = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
+        flipped = [prompt.flip(0) for prompt in prompts]
+        padded = torch.nn.utils.rnn.pad_sequence(flipped, batch_first=True, padding_value=settings.pad_id)
+        self.prompt_BL = padded.flip(1).to(model.device)  # right-aligned
+
+    def run(self, find_stop: FindStop | None) -> None:
+        """Decode all rows to their end."""
+        self.clock = time.perf_counter()
+        self.alive = [True] * self.rows.live_B.shape[0]
+        self._prefill(find_stop)
+        while any(self.alive):
+            fused = self.settings.decoding == "sbd" and self.committing
+            self._step_sbd(fused) if self.settings.decoding == "sbd" else self._step_ar()
+            kind = "ar" if self.settings.decoding == "ar" else "fused" if fused else "block"
+            self._finish(kind, self.width * (2 if fused else 1), find_stop)
+
+    def _prefill(self, find_stop: FindStop | None) -> None:
+        """Fill the cache with the prompts (causal); AR reads its first token from the last logits."""
+        length = self.prompt_BL.shape[1]
+        for start in range(0, length, PREFILL_CHUNK):
+            ids = self.prompt_BL[:, start : start + PREFILL_CHUNK]
+            end = start + ids.shape[1]
+            real_B = (self.prompt_B - (length - end)).clamp(min=0, max=ids.shape[1])
+            logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=real_B, span=end)
+            self.cache.commit(real_B)
+            self.rows.nfe["prefill"] += real_B > 0
+            if end == length and self.settings.decoding == "ar":
+                self.rows.reveal(logits, self.generator)
+            self._finish("prefill", ids.shape[1], find_stop)
+
+    def _step_sbd(self, fused: bool) -> None:
+        """One forward of Alg. 3: commit finished blocks where there are any, and predict every row's block."""
+        rows, k = self.rows, self.width
+        place_BK = rows.place_BK()
+        commit_B = rows.pending_B & rows.live_B
+        ids = rows.token_BN.gather(1, place_BK)
+        if fused:
+            ids = torch.cat([rows.token_BN.gather(1, (place_BK - k).clamp(min=0)), ids], dim=1)
+        real_B = k * (rows.live_B.long() + commit_B)
+        logits = forward(self.model, self.cache, ids, block=k, keep=k, real_B=real_B, span=self.longest + k)
+        self.cache.commit(k * commit_B)
+        rows.pending_B = rows.pending_B & ~commit_B
+        rows.nfe["fused"] += commit_B
+        rows.nfe["block"] += rows.live_B & ~commit_B
+        rows.reveal(logits, self.generator)
+
+    def _step_ar(self) -> None:
+        """One forward of width 1: commit each row's last token and predict its next."""
+        rows = self.rows
+        live_B = rows.live_B
+        ids = rows.token_BN.gather(1, (rows.start_B - 1).clamp(min=0).unsqueeze(1))
+        logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=live_B.long(), span=self.longest)
+        self.cache.commit(live_B.long())
+        rows.nfe["ar"] += live_B
+        rows.reveal(logits, self.generator)
+
+    def _finish(self, kind: str, width: int, find_stop: FindStop | None) -> None:
+        """Ask the device, once per forward, who goes on; this waits for the forward, as the clock must."""
+        rows, was_live = self.rows, self.alive
+        if find_stop is not None:
+            rows.cut(find_stop, was_live)
+        live_B = rows.live_B
+        committing_B = live_B & rows.pending_B
+        after_B = (self.cache.length_B + self.width * committing_B) * live_B
+        alive, committing, after = torch.stack([live_B.long(), committing_B.long(), after_B]).tolist()
+        self.alive, self.committing, self.longest = [bool(live) for live in alive], any(committing), max(after)
+        now = time.perf_counter()
+        self.forwards.append(Forward(kind=kind, width=width, rows=sum(was_live), seconds=now - self.clock))
+        self.clock = now
+
+
+@torch.inference_mode()
+def decode(
+    model: PreTrainedModel, prompts: list[Tensor], settings: Settings, *, generator: torch.Generator | None = None,
+    find_stop: FindStop | None = None,
+) -> Decoded:  # fmt: skip
+    """Decode a batch of prompts; a row's tokens, forwards and end do not depend on the other rows.
+
+    At temperature > 0 that holds for the distribution: all rows draw from one generator.
+
+    Args:
+        prompts: B tensors of at least one token id each.
+        generator: source of randomness at temperature > 0; None takes torch's default generator.
+        find_stop: asked after every forward about each row that took part.
+
+    Source: Algs. 2 and 3.
+    """
+    engine = Engine(model, prompts, settings, generator)
+    engine.run(find_stop)
+    rows = engine.rows
+    tokens = [row[:known] for row, known in zip(rows.token_BN, rows.known_B.tolist(), strict=True)]
+    return Decoded(
+        tokens=tokens,
+        stop_reason=[REASONS[reason] for reason in rows.reason_B.tolist()],
+        ledger=Ledger(
+            decoding=settings.decoding,
+            forwards=tuple(engine.forwards),
+            nfe={kind: count.tolist() for kind, count in rows.nfe.items()},
+        ),
+    )

@@ -1,0 +1,281 @@
+"""Any Hugging Face causal LM as a set block decoder: loading, checks, the mask token, and the forward of Eq. 9.
+
+Knows checkpoints and the model's forward; knows nothing of sampling. The transformer itself stays unchanged.
+
+Shapes: B rows, Q tokens of one forward, J logits kept at its end, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AddedToken,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import cached_file
+
+from sbd.cache import KVCache
+
+CONFIG_NAME = "sbd_config.json"
+MASK_TOKEN = "<|mask|>"
+RESERVED = re.compile(r"reserved_special_token|[<\[]\|?unused|\[control_\d+\]")
+"""Tokens that a vocabulary keeps free for its users."""
+
+NEEDED = {"position_ids", "past_key_values", "logits_to_keep"}
+"""Arguments that a model's forward must have."""
+
+OBJECTIVES = ("sbd", "ntp", "sbd-no-ntp")
+GRIDS = ("completion", "document")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SBDConfig:
+    """What `sbd_config.json` beside a checkpoint says about its training.
+
+    Args:
+        mask_token_id: the mask token m; fed to the model, never emitted.
+        block_size_min, block_size_max: range of k in training, in tokens.
+        objective: one of OBJECTIVES.
+        grid: where training counted blocks from, one of GRIDS; decoding always counts from the completion.
+        version: of this file's format.
+    """
+
+    mask_token_id: int
+    block_size_min: int = 2
+    block_size_max: int = 16
+    objective: str = "sbd"
+    grid: str = "completion"
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mask_token_id < 0:
+            raise ValueError(f"mask_token_id is {self.mask_token_id}; it must be a token id of the model")
+        if not 1 <= self.block_size_min <= self.block_size_max:
+            raise ValueError(f"block sizes {self.block_size_min}..{self.block_size_max} need 1 <= min <= max")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective {self.objective!r} is unknown; choose one of {', '.join(OBJECTIVES)}")
+        if self.grid not in GRIDS:
+            raise ValueError(f"grid {self.grid!r} is unknown; choose one of {', '.join(GRIDS)}")
+        if self.version != 1:
+            raise ValueError(f"{CONFIG_NAME} has version {self.version}; this release reads version 1, so upgrade sbd")
+
+    def save(self, folder: str | Path) -> None:
+        """Write the file into a checkpoint folder."""
+        (Path(folder) / CONFIG_NAME).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | Path) -> SBDConfig:
+        """Read it from a checkpoint folder or hub id.
+
+        Raises:
+            ValueError: there is no such file, or it does not hold these fields.
+        """
+        found = _find_config(str(path))
+        if found is None:
+            raise ValueError(f"{str(path)!r} has no {CONFIG_NAME}; train it (python -m sbd.training) or use AR")
+        try:
+            return cls(**json.loads(Path(found).read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ValueError(f"{found} is damaged ({error}); write it again with SBDConfig.save") from error
+
+
+def load(
+    path: str | Path, *, device: str | torch.device = "auto", dtype: str | torch.dtype = "auto"
+) -> PreTrainedModel:
+    """Load a checkpoint for decoding: eval mode, checked, with its SBDConfig attached where it has one.
+
+    Args:
+        path: folder or hub id.
+        device: "auto" takes CUDA where there is one, else the CPU.
+        dtype: "auto" keeps the checkpoint's dtype on an accelerator and takes float32 on the CPU.
+
+    Raises:
+        ValueError: nothing can be loaded from `path`, or the exact cache cannot serve this kind of model.
+    """
+    name = str(path)
+    target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    if dtype == "auto" and target.type == "cpu":
+        dtype = torch.float32
+    try:
+        check_architecture(AutoConfig.from_pretrained(name))
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="sdpa")
+    except OSError as error:
+        raise ValueError(f"cannot load {name!r}: {_first_line(error)}; give a checkpoint folder or a hub id") from error
+    model = model.to(target).eval()
+    check_behaviour(model)
+    attached_config(model)
+    return model
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a checkpoint folder or hub id."""
+    try:
+        return AutoTokenizer.from_pretrained(str(path))
+    except OSError as error:
+        raise ValueError(f"cannot load a tokenizer from {str(path)!r}: {_first_line(error)}") from error
+
+
+def attached_config(model: PreTrainedModel) -> SBDConfig | None:
+    """Return the model's SBDConfig: attached by `load`, or beside the checkpoint that transformers loaded it from."""
+    attributes, path = vars(model), str(model.name_or_path or "")
+    if "sbd_config" not in attributes and _find_config(path) is not None:
+        attributes["sbd_config"] = SBDConfig.read(path)
+    return attributes.get("sbd_config")
+
+
+def check_architecture(config: PreTrainedConfig) -> None:
+    """Raise a one-line ValueError unless this is a decoder-only model with full attention in every layer."""
+    fields = config.to_dict()
+    rope = json.dumps(fields.get("rope_parameters"))
+    layers = set(fields.get("layer_types") or ()) | set(fields.get("attention_layers") or ())
+    window = fields.get("sliding_window")
+    if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        reason = "it is not a decoder-only causal LM"
+    elif _model_class(config)._is_stateful:
+        reason = "it has recurrent layers"
+    elif layers - {"full_attention", "global"}:
+        reason = f"its layers are of types {', '.join(sorted(layers))}"
+    elif not fields.get("layer_types") and window is not None and fields.get("use_sliding_window", True):
+        reason = f"its sliding window is active (sliding_window=null is exact for sequences up to {window} tokens)"
+    elif fields.get("alibi") or NEEDED - inspect.signature(_model_class(config).forward).parameters.keys():
+        reason = f"its forward does not go by {', '.join(sorted(NEEDED))}"
+    elif '"dynamic"' in rope or '"longrope"' in rope:
+        reason = "its rotary embedding changes with the sequence length"
+    else:
+        return
+    raise ValueError(
+        f"model type {config.model_type!r} has no exact cache: {reason}; use a full-attention model such as Llama"
+    )
+
+
+def _model_class(config: PreTrainedConfig) -> Any:
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+
+@torch.no_grad()
+def check_behaviour(model: PreTrainedModel) -> None:
+    """Raise ValueError unless the model obeys the mask: cached equals uncached, and a block is bidirectional.
+
+    Some older implementations hard-wire a causal mask into their attention; no configuration field tells.
+    """
+    ids = torch.arange(6, device=model.device).remainder(model.config.vocab_size).unsqueeze(0)
+    other = ids.clone()
+    other[0, 5] = ids[0, 0]
+    whole, changed = (forward(model, _empty_cache(model), tokens, block=2, keep=2) for tokens in (ids, other))
+    cache = _empty_cache(model)
+    forward(model, cache, ids[:, :4], block=0, keep=1)
+    cache.commit(torch.full_like(cache.length_B, 4))
+    cached = forward(model, cache, ids[:, 4:], block=2, keep=2)
+    spread = (whole - whole.mean()).abs().max()
+    if (cached - whole).abs().max() > 0.05 * spread or torch.equal(changed[:, 0], whole[:, 0]):
+        raise ValueError(
+            f"model type {model.config.model_type!r} does not follow an explicit attention mask and position ids; "
+            "use a model that does, such as Llama"
+        )
+
+
+def _empty_cache(model: PreTrainedModel) -> KVCache:
+    return KVCache(rows=1, capacity=8, device=model.device)
+
+
+def forward(
+    model: PreTrainedModel, cache: KVCache, ids_BQ: Tensor, *, block: int, keep: int, real_B: Tensor | None = None,
+    span: int | None = None,
+) -> Tensor:  # fmt: skip
+    """Run the model on right-aligned tokens behind each row's cached past and return the last logits (B, J, V).
+
+    The last `block` columns see each other in both directions and everything before them; the columns before are causal
+    (Eq. 9, Fig. 10). Nothing is committed.
+
+    Args:
+        ids_BQ: token ids; rows end with their real tokens, padding comes before.
+        block: k, or 0 for a causal forward.
+        keep: J, how many columns at the end need logits.
+        real_B: real tokens of each row; all Q by default.
+        span: longest row after this forward, where the host knows it; asked from the device by default.
+    """
+    width = ids_BQ.shape[1]
+    if real_B is None:
+        real_B = torch.full_like(cache.length_B, width)
+    if span is None:
+        span = int((cache.length_B + real_B).max())
+    placement = cache.place(width, real_B, block, span)
+    mask_BQS = placement.hidden().to(model.dtype) * torch.finfo(model.dtype).min
+    # Only padding and masks past the token budget can lie behind the model's last position.
+    position_BQ = placement.slot_BQ.clamp(max=max_positions(model) - 1)
+    return model(
+        input_ids=ids_BQ, attention_mask=mask_BQS.unsqueeze(1), position_ids=position_BQ, past_key_values=cache,
+        use_cache=True, logits_to_keep=keep,
+    ).logits  # fmt: skip
+
+
+def max_positions(model: PreTrainedModel) -> int:
+    """Return how many positions the model was built for."""
+    return int(model.config.get_text_config().max_position_embeddings)
+
+
+def add_mask_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Give the model a mask token and return its id.
+
+    Takes the vocabulary's `<|mask|>`, else its last reserved token, else an embedding row without a token, else grows
+    the embedding by one. Neither that id nor a row without a token is ever emitted (generation_config.suppress_tokens).
+    """
+    vocabulary, embedding = tokenizer.get_vocab(), _embeddings(model)[0]
+    reserved = [index for token, index in vocabulary.items() if RESERVED.search(token)]
+    if MASK_TOKEN in vocabulary:
+        mask_id = vocabulary[MASK_TOKEN]
+    elif reserved:
+        mask_id = max(reserved)
+    else:
+        tokenizer.add_tokens([AddedToken(MASK_TOKEN, special=True, normalized=False)], special_tokens=True)
+        mask_id = tokenizer.get_vocab()[MASK_TOKEN]
+        if mask_id >= len(embedding.weight):
+            _grow_embedding(model, mask_id + 1)
+    without_token = set(range(len(_embeddings(model)[0].weight))) - set(tokenizer.get_vocab().values())
+    model.generation_config.suppress_tokens = sorted(without_token | {mask_id})
+    return mask_id
+
+
+def _grow_embedding(model: PreTrainedModel, rows: int) -> None:
+    """Add embedding rows that start at the mean of the others."""
+    before = len(_embeddings(model)[0].weight)
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    with torch.no_grad():
+        for layer in _embeddings(model):
+            layer.weight[before:] = layer.weight[:before].mean(dim=0)
+
+
+def _embeddings(model: Any) -> tuple[Any, Any]:
+    return model.get_input_embeddings(), model.get_output_embeddings()
+
+
+def _find_config(path: str) -> str | None:
+    """Return the local path of a checkpoint's SBDConfig file, or None."""
+    quiet: dict[str, Any] = {
+        "_raise_exceptions_for_gated_repo": False, "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }  # fmt: skip
+    if not path:
+        return None
+    if Path(path).is_dir():
+        local = Path(path) / CONFIG_NAME
+        return str(local) if local.is_file() else None
+    return cached_file(path, CONFIG_NAME, **quiet)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
