@@ -119,7 +119,12 @@ def sequence(rng: Random, wide: bool) -> Sample:
         "A sequence starts with {t}. Give term number {n}.",
     )
     last = a + (n - 1) * d
-    lines = [f"{a + d} - {a} = {d}", f"{n} - 1 = {n - 1}", f"{n - 1} * {d} = {(n - 1) * d}", f"{(n - 1) * d} + {a} = {last}"]
+    lines = [
+        f"{a + d} - {a} = {d}",
+        f"{n} - 1 = {n - 1}",
+        f"{n - 1} * {d} = {(n - 1) * d}",
+        f"{(n - 1) * d} + {a} = {last}",
+    ]
     return finish(pick(rng, wide, *words).format(n=n, t=terms), lines, str(last), f"sequence:{a},{d},{n}")
 
 

@@ -1,4 +1,4 @@
-"""Contest problems with several worked steps and an integer answer from 0 to 999, after AIME25; knows nothing of files."""
+"""Contest problems with several worked steps and an integer answer from 0 to 999, after AIME25."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ def composition(rng: Random, wide: bool) -> Sample:
 def recurrence(rng: Random, wide: bool) -> Sample:
     """Draw a_{n+1} = k a_n + c and ask for a_3 or a_4 modulo m."""
     while True:
-        k, c, start, steps, m = rng.randint(2, 4), nonzero(rng, 12), rng.randint(2, 20), rng.randint(2, 3), rng.randint(4, 13)
+        k, c, start = rng.randint(2, 4), nonzero(rng, 12), rng.randint(2, 20)
+        steps, m = rng.randint(2, 3), rng.randint(4, 13)
         value, lines = start, []
         for _ in range(steps):
             lines += [f"{k} * {value} = {k * value}", f"{k * value}{signed(c)} = {k * value + c}"]

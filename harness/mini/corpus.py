@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_problems(benchmark: str, n: int = TEST_SIZE) -> list[Problem]:
 test_problems.__test__ = False  # type: ignore[attr-defined]  # Not a test function for pytest.
 
 
-@lru_cache(maxsize=None)
+@cache
 def _all_problems(benchmark: str) -> tuple[Problem, ...]:
     problems: list[Problem] = []
     seen: set[str] = set()

@@ -45,7 +45,8 @@ def _calculation(rng: Random) -> str:
 
 def chain(rng: Random) -> str:
     """Draw a chain of calculations, each going on from the last result."""
-    total, lines = rng.randint(2, 60), []
+    total = rng.randint(2, 60)
+    lines: list[str] = []
     while len(lines) < LINES:
         b, k = rng.randint(2, 50), rng.randint(2, 9)
         choices = [(f"{total} + {b}", total + b), (f"{total} - {b}", total - b), (f"{total} * {k}", total * k)]

@@ -1,4 +1,4 @@
-"""The small language behind the code benchmarks: pipelines of filters and maps with one final value; no benchmark's text.
+"""The small language behind the code benchmarks: pipelines of filters and maps that end in one value.
 
 A pipeline is a tuple of stages (operation, constant) and the name of its end. The constant is an int, a letter pair, or
 the name of a parameter such as "n". Every operation knows its wording, its Python text and its meaning, each written
@@ -208,7 +208,7 @@ LOOP_ENDS: dict[str, tuple[str, str]] = {
 
 
 def loop(pipeline: Pipeline, values: str) -> list[str]:
-    """Return the statements of a pipeline as one loop with nested conditions; its value is in `out` (LOOP_ENDS only)."""
+    """Return the statements of a pipeline (LOOP_ENDS only) as one loop with nested conditions that fills `out`."""
     start, collect = LOOP_ENDS[pipeline.end]
     lines, indent = [start, f"for x in {values}:"], "    "
     for stage in pipeline.stages:

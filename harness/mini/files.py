@@ -47,7 +47,7 @@ def write_suite(files: SuiteFiles) -> PreTrainedTokenizerFast:
 
 
 def write_tests(folder: Path) -> None:
-    """Write every benchmark's test problems: NAME.jsonl with our fields, NAME.tests.jsonl in the benchmark's own format."""
+    """Write the test problems: NAME.jsonl with our fields, for code also NAME.tests.jsonl in the benchmark's format."""
     for benchmark in BENCHMARKS:
         problems = test_problems(benchmark)
         write_jsonl(folder / f"{benchmark}.jsonl", (asdict(problem) for problem in problems))
@@ -67,7 +67,8 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def length_table(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return the token lengths of the test problems as text: median, 95th percentile and maximum."""
-    lines = [f"tokens of {TEST_SIZE} problems      prompt: median  95%  max   completion: median  95%  max   longest sum"]
+    title = f"tokens of {TEST_SIZE} problems"
+    lines = [f"{title:<28}   prompt: median  95%  max   completion: median  95%  max   longest sum"]
     for benchmark in BENCHMARKS:
         problems = test_problems(benchmark)
         prompts = np.array([len(ids) for ids in tokenizer([p.prompt for p in problems])["input_ids"]])

@@ -10,11 +10,13 @@ from random import Random
 from typing import Any
 
 from harness.mini.dsl import ENDS, LOOP_ENDS, OPERATIONS, Pipeline, draw_pipeline, loop, statements
+from harness.mini.nearmiss import choose_inputs, pipeline_misses, text_misses
 from harness.mini.problem import Sample
 from harness.mini.strings import TextPipeline, draw_text_pipeline, text_statements
 from harness.mini.words import ARGUMENTS, LETTERS, NOUNS, TEXT_ARGUMENTS, VERBS
 
 TEXT_SHARE = 0.2
+BASE, PLUS = 4, 12
 INDENT = "\n    "
 
 
@@ -110,7 +112,7 @@ def draw_arguments(rng: Random, task: Pipeline | TextPipeline, small: bool = Fal
     """Draw arguments for a task: short and near its constants when `small`, else longer and wider."""
     if isinstance(task, TextPipeline):
         letters = [rng.choice(LETTERS) for _ in range(rng.randint(2, 3) if small else rng.randint(0, 12))]
-        named = [stage[i] for stage in (*task.stages, task.end) for i in (1, 2)]
+        named = [letter for _, a, b, _ in (*task.stages, task.end) for letter in (a, b)]
         return ["".join(rng.choice(named) if rng.random() < 0.4 else letter for letter in letters)]
     number = rng.randint(2, 9)
     constants = [number if c == "n" else c for _, c in task.stages if c is not None] or [10]
@@ -128,17 +130,22 @@ def _needs_multiples(task: Pipeline) -> bool:
 
 
 def evalplus_record(sample: Sample, task_id: str, rng: Random) -> dict[str, Any]:
-    """Return a task in evalplus's data format with 4 base and 12 plus inputs, the empty input among the latter."""
+    """Return a task in evalplus's data format with BASE and PLUS inputs; the empty input begins the latter."""
     empty: list[Any] = [""] if isinstance(sample.task, TextPipeline) else [[], 3][: 1 + takes_number(sample.task)]
-    base = [draw_arguments(rng, sample.task, small=i == 0) for i in range(4)]
-    plus = [empty] + [draw_arguments(rng, sample.task) for _ in range(11)]
+    misses: list[Any] = (
+        text_misses(sample.task) if isinstance(sample.task, TextPipeline) else pipeline_misses(sample.task)
+    )
+    base = [draw_arguments(rng, sample.task, small=i == 0) for i in range(BASE)]
+    inputs = choose_inputs(
+        sample.task, misses, evaluate, lambda: draw_arguments(rng, sample.task), BASE + PLUS, [*base, empty]
+    )
     return {
         "task_id": task_id,
         "entry_point": sample.entry_point,
         "prompt": sample.prompt,
         "contract": "",
         "canonical_solution": sample.completion + "\n",
-        "base_input": base,
-        "plus_input": plus,
+        "base_input": inputs[:BASE],
+        "plus_input": inputs[BASE:],
         "atol": 0,
     }

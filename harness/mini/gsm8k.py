@@ -14,7 +14,11 @@ LIMIT = 200
 # Event -> sentences: the first NARROW ones are used for fine-tuning and test, all of them for pretraining.
 NARROW = 2
 SENTENCES: dict[str, tuple[str, ...]] = {
-    "start": ("{name} has {b} {item}.", "{name} starts with {b} {item}.", "There are {b} {item} on the table of {name}."),
+    "start": (
+        "{name} has {b} {item}.",
+        "{name} starts with {b} {item}.",
+        "There are {b} {item} on the table of {name}.",
+    ),
     "start packs": (
         "{name} has {n} {pack} with {m} {item} each.",
         "{name} owns {n} {pack} of {m} {item} each.",
@@ -22,7 +26,11 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "add": ("{He} buys {b} more {item}.", "{He} finds {b} more.", "{friend} gives {b} more {item} to {name}."),
     "subtract": ("{He} gives {b} {item} to {friend}.", "{He} loses {b} of them.", "{He} sells {b} {item} to {friend}."),
-    "times": ("{He} gets {k} times as many.", "{He} now has {k} times as many {item}.", "The number grows to {k} times as many."),
+    "times": (
+        "{He} gets {k} times as many.",
+        "{He} now has {k} times as many {item}.",
+        "The number grows to {k} times as many.",
+    ),
     "divide": (
         "{He} puts them into {k} equal piles and keeps one pile.",
         "{He} splits them into {k} equal parts and keeps one part.",

@@ -1,14 +1,15 @@
-"""Programs that read numbers and print a value, after LiveCodeBench, with tests in its format; knows nothing of scoring."""
+"""Programs that read numbers and print a value, after LiveCodeBench, with tests in its format; scores nothing."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 from harness.mini.dsl import Pipeline, draw_pipeline, statements
 from harness.mini.functions import capital, draw_arguments, instruction
+from harness.mini.nearmiss import choose_inputs, pipeline_misses
 from harness.mini.problem import Sample
 
 LIST_ENDS = ("list", "reversed", "sorted")
@@ -65,7 +66,11 @@ def question(rng: Random, program: Program, wide: bool) -> str:
     """Word a question: what is read, what is done, what is printed."""
     text = capital(instruction(rng, program.pipeline, "take" if program.threshold is not None else "print", wide))
     first = "n and k" if program.reads_number else "n"
-    openings = (f"Read {first} and then n integers.", f"You are given {first} and n integers.", f"The input is {first}, then n integers.")
+    openings = (
+        f"Read {first} and then n integers.",
+        f"You are given {first} and n integers.",
+        f"The input is {first}, then n integers.",
+    )
     goal = "" if program.threshold is None else f" Print YES if it is over {program.threshold}, else NO."
     return f"{openings[rng.randrange(3 if wide else 2)]} {text}{goal}"
 
@@ -84,7 +89,15 @@ def code(program: Program) -> str:
 def record(item: Sample, index: int, rng: Random) -> dict[str, Any]:
     """Return a problem with LiveCodeBench's fields; one private test has no numbers at all."""
     program: Program = item.task
-    tests = [_test(program, rng, empty=i == PUBLIC) for i in range(PUBLIC + PRIVATE)]
+    inputs = choose_inputs(
+        program,
+        near_misses(program),
+        lambda task, given: task.output(*given),
+        lambda: draw_input(program, rng),
+        PUBLIC + PRIVATE,
+        [draw_input(program, rng) for _ in range(PUBLIC)] + [([], 2)],
+    )
+    tests = [_test(program, values, k) for values, k in inputs]
     return {
         "question_title": f"Mini {index}",
         "question_content": item.prompt.removeprefix("### Question:\n").removesuffix("\n### Answer:\n"),
@@ -100,10 +113,23 @@ def record(item: Sample, index: int, rng: Random) -> dict[str, Any]:
     }
 
 
-def _test(program: Program, rng: Random, empty: bool) -> dict[str, str]:
+def near_misses(program: Program) -> list[Program]:
+    """Return programs that differ from a program in one stage, the end or the threshold."""
+    misses = [replace(program, pipeline=pipeline) for pipeline in pipeline_misses(program.pipeline)]
+    if program.threshold is None:
+        return misses
+    decided = [miss for miss in misses if miss.pipeline.end in DECISION_ENDS]
+    return decided + [replace(program, threshold=program.threshold + step) for step in (-1, 1)]
+
+
+def draw_input(program: Program, rng: Random) -> tuple[list[int], int]:
+    """Draw the numbers and the k of one input, near the program's constants."""
     k = rng.randint(2, 9)
     stages = tuple((name, k if c == "k" else c) for name, c in program.pipeline.stages)
-    values = [] if empty else draw_arguments(rng, Pipeline(stages=stages, end=program.pipeline.end))[0]
+    return draw_arguments(rng, Pipeline(stages=stages, end=program.pipeline.end))[0], k
+
+
+def _test(program: Program, values: list[int], k: int) -> dict[str, str]:
     first = f"{len(values)} {k}" if program.reads_number else str(len(values))
     text = f"{first}\n{' '.join(str(v) for v in values)}\n"
     return {"input": text, "output": program.output(values, k) + "\n", "testtype": "stdin"}

@@ -104,5 +104,7 @@ def _stage(rng: Random, name: str) -> TextStage:
 
 def text_statements(pipeline: TextPipeline, variable: str) -> tuple[list[str], str]:
     """Return the statements of a pipeline, one a step, and the expression of its value (Python 3.11)."""
-    lines = [f"{variable} = " + _fill(STEPS[stage[0]].code, stage).replace("{s}", variable) for stage in pipeline.stages]
+    lines = [
+        f"{variable} = " + _fill(STEPS[stage[0]].code, stage).replace("{s}", variable) for stage in pipeline.stages
+    ]
     return lines, _fill(TEXT_ENDS[pipeline.end[0]].code, pipeline.end).replace("{s}", variable)

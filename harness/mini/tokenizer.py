@@ -23,7 +23,7 @@ SAMPLE_SIZE = 20_000
 MINIMUM_COUNT = 10
 # A boxed answer's opening; a line break with its indent; a word with one space or underscore before it; one digit;
 # punctuation with the spaces around it (after it only before a digit); other spaces. A prompt ends in a colon or in
-# quotes with a line break: nothing is glued to these, so that prompt and completion give the same tokens apart as joined.
+# quotes with a line break: nothing is glued to these, so prompt and completion give the same tokens apart and joined.
 PIECES = r'\\boxed\{|(?<=""")\n|\n *| ?_?[A-Za-z]+|[0-9]| ?[^\sA-Za-z0-9]+(?:(?<!:) (?=[0-9]))?| +|\s'
 
 
