@@ -29,6 +29,7 @@ from transformers import (
 from transformers.utils import cached_file
 
 from sbd.cache import KVCache
+from sbd.noise import GRIDS
 
 CONFIG_NAME = "sbd_config.json"
 MASK_TOKEN = "<|mask|>"
@@ -38,8 +39,7 @@ RESERVED = re.compile(r"reserved_special_token|[<\[]\|?unused|\[control_\d+\]")
 NEEDED = {"position_ids", "past_key_values", "logits_to_keep"}
 """Arguments that a model's forward must have."""
 
-OBJECTIVES = ("sbd", "ntp", "sbd-no-ntp")
-GRIDS = ("completion", "document")
+OBJECTIVES = ("ntp", "sbd", "sbd-no-ntp")
 
 
 @dataclass(frozen=True, kw_only=True)
