@@ -191,7 +191,7 @@ def _mbpp_note(comparisons: list[Comparison], margin_points: float) -> str:
     ]
     return (
         f"MBPP is taken with its {sizes['MBPP']} test problems, though its printed cells fit the {sizes['MBPP+']} of "
-        f"MBPP+ better (errata); with those: {'; '.join(changed) or 'the same verdicts'}."
+        f"MBPP+ (EvalPlus) better (errata); with those: {'; '.join(changed) or 'the same verdicts'}."
     )
 
 

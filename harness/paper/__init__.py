@@ -37,7 +37,7 @@ SAMPLE_SIZES: dict[str, SampleSize] = {
         source="Austin et al. 2021 (arXiv 2108.07732): test split, tasks 11 to 510; "
         "but the cells of Table 1 fit MBPP+ better (see harness.errata)",
     ),
-    "MBPP+": SampleSize(problems=378, source="EvalPlus (arXiv 2305.01210), MBPP+ v0.2.0: 378 problems"),
+    "MBPP+": SampleSize(problems=378, source="EvalPlus (arXiv 2305.01210): MBPP+ v0.2.0, for base and plus tests"),
 }
 """Problems of each benchmark of Table 1, by the name it has there, and of MBPP+, which its MBPP cells fit better."""
 
