@@ -7,13 +7,13 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from transformers.utils.logging import disable_progress_bar
-
-from harness import layout, machine, run, tables, wallclock
 from harness.arms import MODELS, ROWS, Arm, checkpoint_of
 from harness.benchmarks import BENCHMARKS, of_scale
+from harness.rooflines import MINI_SHAPES, RooflineOptions, build_figure, build_table3, build_table4
+from sbd.roofline import DTYPE_BYTES, HARDWARE, SHAPES
 
 DEFAULT_LIMIT = 50
 """Problems of each benchmark that a first run does: the whole of Table 1 then takes some minutes on two cores."""
@@ -33,6 +33,8 @@ examples:
       Ignores existing records: makes new ones below ./fresh and writes the table there.
   python -m harness.reproduce --table 1 --weights runs --out trial
       The same for checkpoints of your own, in runs/MODEL/ntp and runs/MODEL/sbd; everything is written below ./trial.
+  python -m harness.reproduce --table 3 --gpu h200 --shape llama-3.1-8b --dtype bf16
+      The roofline of section 4 for another accelerator, model and number format; no model is run.
 
 files: OUT/results/SCALE/MODEL/LOSS-SAMPLING/BENCHMARK.jsonl (one line a problem), OUT/reports/SCALE/table1.{csv,md,tex}
 """
@@ -57,6 +59,7 @@ class Options:
     fresh: bool
     update_readme: bool
     command: str
+    roofline: RooflineOptions
 
     def __post_init__(self) -> None:
         known = of_scale(self.scale)
@@ -67,7 +70,6 @@ class Options:
             raise ValueError(f"--limit {self.limit}: choose 1 to {largest} problems of each benchmark")
         if self.batch_size < 1:
             raise ValueError(f"--batch-size {self.batch_size}: choose at least 1")
-        machine.check_device(self.device)
         if self.weights is not None and not self.weights.is_dir():
             raise ValueError(
                 f"--weights {str(self.weights)!r}: no such folder; give one that holds MODEL/ntp and MODEL/sbd"
@@ -92,6 +94,12 @@ def _check_names(option: str, names: Sequence[str], known: Sequence[str]) -> Non
 
 def table1(options: Options) -> str:
     """Make the records and timings that are missing, write Table 1, and return its text."""
+    from transformers.utils.logging import disable_progress_bar  # what needs no model starts without torch
+
+    from harness import layout, machine, run, tables, wallclock
+
+    disable_progress_bar()
+    machine.check_device(options.device)
     arms = [
         Arm(
             model=model, loss=loss, sampling=sampling, benchmark=name,
@@ -124,6 +132,8 @@ def table1(options: Options) -> str:
 
 def _forget(arms: Sequence[Arm], results: Path) -> None:
     """Remove the record and timing files that the arms are about to write anew."""
+    from harness import wallclock
+
     for arm in arms:
         arm.path(results).unlink(missing_ok=True)
         wallclock.timing_path(results, arm).unlink(missing_ok=True)
@@ -132,19 +142,44 @@ def _forget(arms: Sequence[Arm], results: Path) -> None:
                 (folder / "manifest.json").unlink(missing_ok=True)
 
 
+def audit(options: Options) -> str:
+    """Write the audit of the paper's own Table 1."""
+    from harness.audit import build_audit
+
+    return _written(build_audit(options.reports))
+
+
+def _roofline(build: Callable[[Path, RooflineOptions], list[Path]], options: Options) -> str:
+    """Write one table or figure of the roofline."""
+    return _written(build(options.reports / "roofline", options.roofline))
+
+
+def _written(paths: Sequence[Path]) -> str:
+    return f"Written: {', '.join(map(str, paths))}"
+
+
 TABLES: dict[str, Callable[[Options], str]] = {
     "1": table1,
+    "3": partial(_roofline, build_table3),
+    "4": partial(_roofline, build_table4),
 }
 """What --table can make: each takes the options, writes its files below `options.reports` and returns what to print."""
+FIGURES: dict[str, Callable[[Options], str]] = {
+    "roofline": partial(_roofline, build_figure),
+}
+"""What --figure can make, likewise."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command line."""
     result = argparse.ArgumentParser(
         prog="python -m harness.reproduce", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Reproduce a table of the paper 'Set Block Decoding is a Language Model Inference Accelerator'.",
+        description="Reproduce a table or figure of 'Set Block Decoding is a Language Model Inference Accelerator'.",
     )  # fmt: skip
-    result.add_argument("--table", required=True, metavar="N", help=f"which table of the paper: {', '.join(TABLES)}")
+    what = result.add_mutually_exclusive_group(required=True)
+    what.add_argument("--table", metavar="N", help=f"which table of the paper: {', '.join(TABLES)}")
+    what.add_argument("--figure", metavar="NAME", help=f"which figure: {', '.join(FIGURES)}")
+    what.add_argument("--audit", action="store_true", help="what the sample sizes let the paper's own Table 1 show")
     result.add_argument("--scale", default="mini", help="size of the models and benchmarks (default: mini)")
     result.add_argument(
         "--limit", type=int, metavar="N",
@@ -178,6 +213,16 @@ def parser() -> argparse.ArgumentParser:
         help="do not use existing records: remove those of these cells in --out, and make them anew",
     )
     result.add_argument("--update-readme", action="store_true", help="also put the table into ./README.md")
+    return _add_roofline(result)
+
+
+def _add_roofline(result: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    paper = RooflineOptions()
+    group = result.add_argument_group("roofline (tables 3 and 4, figure roofline)")
+    group.add_argument("--gpu", default=paper.gpu, help=f"of {', '.join(HARDWARE)} (default: {paper.gpu})")
+    shapes = ", ".join([*SHAPES, *MINI_SHAPES])
+    group.add_argument("--shape", default=paper.shape, help=f"of {shapes}, or a config.json (default: {paper.shape})")
+    group.add_argument("--dtype", default=paper.dtype, help=f"of {', '.join(DTYPE_BYTES)} (default: {paper.dtype})")
     return result
 
 
@@ -185,13 +230,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make the table, print it; returns the exit code: 0, 2 for what the user can mend, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     asked = parser().parse_args(arguments)
-    disable_progress_bar()
     with warnings.catch_warnings():
         warnings.showwarning = _notice
         try:
-            if asked.table not in TABLES:
-                raise ValueError(f"--table {asked.table!r}: unknown; choose from {', '.join(TABLES)}")
-            print(TABLES[asked.table](_options(asked, arguments)))
+            print(_maker(asked)(_options(asked, arguments)))
         except (ValueError, OSError) as error:
             print(f"error: {_one_line(error)}", file=sys.stderr)
             return 2
@@ -201,6 +243,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\nstopped; finished problems are kept: {again}{where} goes on from there", file=sys.stderr)
             return 130
     return 0
+
+
+def _maker(asked: argparse.Namespace) -> Callable[[Options], str]:
+    if asked.audit:
+        return audit
+    option, name, known = (
+        ("--table", asked.table, TABLES) if asked.table is not None else ("--figure", asked.figure, FIGURES)
+    )
+    if name not in known:
+        raise ValueError(f"{option} {name!r}: unknown; choose from {', '.join(known)}")
+    return known[name]
 
 
 def _notice(message: Warning | str, *_: object, **__: object) -> None:
@@ -214,6 +267,7 @@ def _options(asked: argparse.Namespace, arguments: Sequence[str]) -> Options:
         batch_size=asked.batch_size, device=asked.device, weights=asked.weights, fresh=asked.fresh,
         out=asked.out or Path("fresh" if asked.fresh else "."), update_readme=asked.update_readme,
         command=" ".join(["python -m harness.reproduce", *arguments]),
+        roofline=RooflineOptions(gpu=asked.gpu, shape=asked.shape, dtype=asked.dtype),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import paper
+from harness import paper, reproduce
 from harness.rooflines import RooflineOptions, build_figure, build_table3, build_table4
 
 
@@ -103,3 +103,41 @@ def test_tables_need_no_torch_and_little_time(tmp_path: Path) -> None:
 def test_unknown_options_are_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RooflineOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["--table", "3"], "roofline/table3.csv"),
+        (["--table", "4", "--gpu", "h200", "--dtype", "bf16"], "roofline/table4-h200-paper-8b-bf16.csv"),
+        (["--figure", "roofline"], "roofline/roofline.pdf"),
+        (["--audit"], "audit.csv"),
+    ],
+)
+def test_the_command_line_reaches_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], file: str
+) -> None:
+    assert reproduce.main([*arguments, "--out", str(tmp_path)]) == 0
+    path = tmp_path / "reports" / file
+    assert path.is_file() and str(path) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--table", "3", "--gpu", "tpu"], "unknown GPU 'tpu'"),
+        (["--figure", "99"], "--figure '99': unknown; choose from roofline"),
+    ],
+)
+def test_the_command_line_refuses_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert reproduce.main([*arguments, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_tables_of_the_roofline_start_without_torch() -> None:
+    code = "import sys, harness.reproduce; print('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root).stdout == "False\n"
