@@ -21,18 +21,25 @@ class Placement:
     """Where the tokens of one forward go and what they see.
 
     Args:
-        slot_BQ: slot = position of each token.
+        slot_BQ: where each token is stored.
+        position_BQ: what the position embedding sees: the slot, but never past the model's last position. (Only padding
+            and masks behind the token budget can lie there.)
         limit_BQ: each token attends to the slots 0..limit-1.
         span: S, the number of slots that any token of the forward may see.
     """
 
     slot_BQ: Tensor
+    position_BQ: Tensor
     limit_BQ: Tensor
     span: int
 
     def hidden(self) -> Tensor:
         """Return the mask of Fig. 10 as a boolean (B, Q, S), True where a token may NOT attend to a slot."""
         return torch.arange(self.span, device=self.limit_BQ.device) >= self.limit_BQ.unsqueeze(-1)
+
+    def mask(self, dtype: torch.dtype) -> Tensor:
+        """Return the same as an additive mask (B, 1, Q, S)."""
+        return (self.hidden().to(dtype) * torch.finfo(dtype).min).unsqueeze(1)
 
 
 class KVCache(Cache):
@@ -44,12 +51,14 @@ class KVCache(Cache):
     Args:
         rows: B.
         capacity: slots of a row; a forward of width Q needs the longest row + Q of them.
+        positions: how many positions the model was built for.
+        dtype: of the model's activations.
         device: where the lengths live; keys and values live where their layer computes.
     """
 
-    def __init__(self, rows: int, capacity: int, device: torch.device) -> None:
+    def __init__(self, rows: int, capacity: int, *, positions: int, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__(layers=[])
-        self.rows, self.capacity = rows, capacity
+        self.rows, self.capacity, self.positions, self.dtype = rows, capacity, positions, dtype
         self.length_B = torch.zeros(rows, dtype=torch.long, device=device)
         self._storage: dict[int, tuple[Tensor, Tensor]] = {}
         self._index: Tensor | None = None
@@ -74,7 +83,8 @@ class KVCache(Cache):
         limit_BQ = torch.where(column_Q >= width - block, length_B1 + real_B1, slot_BQ + 1)
         limit_BQ = torch.where(offset_BQ < 0, 1, limit_BQ)
         self._index, self._span = (slot_BQ + self._first_slot_B1).flatten(), span
-        return Placement(slot_BQ=slot_BQ, limit_BQ=limit_BQ, span=span)
+        position_BQ = slot_BQ.clamp(max=self.positions - 1)
+        return Placement(slot_BQ=slot_BQ, position_BQ=position_BQ, limit_BQ=limit_BQ, span=span)
 
     def commit(self, count_B: Tensor) -> None:
         """Keep the first `count_B` tokens of each row's last forward."""

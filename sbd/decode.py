@@ -22,10 +22,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sbd.cache import KVCache
 from sbd.kernels import draw, statistics
 from sbd.ledger import KINDS, Forward, Ledger
-from sbd.model import forward
+from sbd.model import forward, new_cache
 from sbd.samplers import SAMPLERS, check_sampler
 
 DECODINGS = ("sbd", "ar")
@@ -126,18 +125,27 @@ class Rows:
         s, place_BK = self.settings, self.place_BK()
         revealed_BK = self.revealed_BN.gather(1, place_BK)
         masked_BK = ~revealed_BK & self.live_B.unsqueeze(1) & (place_BK < s.max_new_tokens)
-        logits_NV = logits_BKV.flatten(0, 1)
-        read = statistics(logits_NV, temperature=s.temperature, suppressed_S=self.suppressed_S)
-        token_N = read.argmax_N
-        if s.temperature > 0:
-            token_N = draw(logits_NV, temperature=s.temperature, suppressed_S=self.suppressed_S, generator=generator)
-        entropy_BK, confidence_BK = read.entropy_N.view_as(masked_BK), read.confidence_N.view_as(masked_BK)
-        reveal_BK = SAMPLERS[s.sampler](entropy_BK, confidence_BK, masked_BK, s.gamma)
-        token_BK = torch.where(reveal_BK, token_N.view_as(masked_BK), self.token_BN.gather(1, place_BK))
+        predicted_BK, reveal_BK = self._choose(logits_BKV.flatten(0, 1), masked_BK, generator)
+        token_BK = torch.where(reveal_BK, predicted_BK, self.token_BN.gather(1, place_BK))
         revealed_BK = revealed_BK | reveal_BK
         self.token_BN.scatter_(1, place_BK, token_BK)
         self.revealed_BN.scatter_(1, place_BK, revealed_BK)
         self._advance(token_BK, revealed_BK)
+
+    def _choose(self, logits_NV: Tensor, masked_BK: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Return the predicted tokens (B, K) and which masked positions to reveal (B, K)."""
+        s, suppressed_S = self.settings, self.suppressed_S
+        if s.temperature > 0:
+            token_N = draw(logits_NV, temperature=s.temperature, suppressed_S=suppressed_S, generator=generator)
+        if s.decoding == "ar":
+            if s.temperature == 0:
+                token_N = logits_NV.index_fill(1, suppressed_S, float("-inf")).argmax(dim=-1)
+            return token_N.view_as(masked_BK), masked_BK
+        read = statistics(logits_NV, temperature=s.temperature, suppressed_S=suppressed_S)
+        if s.temperature == 0:
+            token_N = read.argmax_N
+        entropy_BK, confidence_BK = read.entropy_N.view_as(masked_BK), read.confidence_N.view_as(masked_BK)
+        return token_N.view_as(masked_BK), SAMPLERS[s.sampler](entropy_BK, confidence_BK, masked_BK, s.gamma)
 
     def _advance(self, token_BK: Tensor, revealed_BK: Tensor) -> None:
         """End rows whose gapless revealed tokens hold an end or fill the budget; move the others past a full block."""
@@ -172,7 +180,7 @@ class Engine:
         self.model, self.settings, self.generator, self.width = model, settings, generator, settings.width
         self.rows = Rows(settings, len(prompts), model.device)
         longest = max(len(prompt) for prompt in prompts)
-        self.cache = KVCache(len(prompts), longest + self.rows.token_BN.shape[1] + self.width, model.device)
+        self.cache = new_cache(model, len(prompts), longest + self.rows.token_BN.shape[1] + self.width)
         self.forwards: list[Forward] = []
         self.prompt_B = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
         flipped = [prompt.flip(0) for prompt in prompts]
@@ -193,9 +201,8 @@ class Engine:
     def _prefill(self, find_stop: FindStop | None) -> None:
         """Fill the cache with the prompts (causal); AR reads its first token from the last logits."""
         length = self.prompt_BL.shape[1]
-        for start in range(0, length, PREFILL_CHUNK):
-            ids = self.prompt_BL[:, start : start + PREFILL_CHUNK]
-            end = start + ids.shape[1]
+        for end in range((length - 1) % PREFILL_CHUNK + 1, length + 1, PREFILL_CHUNK):
+            ids = self.prompt_BL[:, max(0, end - PREFILL_CHUNK) : end]
             real_B = (self.prompt_B - (length - end)).clamp(min=0, max=ids.shape[1])
             logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=real_B, span=end)
             self.cache.commit(real_B)

@@ -16,6 +16,7 @@ from typing import TypedDict, Unpack
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from sbd.decode import DECODINGS, Settings, decode
 from sbd.ledger import Ledger
@@ -234,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stop", action="append", default=[], help="stop string; may be given several times")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     args = parser.parse_args(argv)
+    disable_progress_bar()
     try:
         tokenizer = load_tokenizer(args.model)
         model = load(args.model, device=args.device)

@@ -33,8 +33,8 @@ class Statistics:
 def statistics(logits_NV: Tensor, *, temperature: float = 0.0, suppressed_S: Tensor | None = None) -> Statistics:
     """Return entropy, argmax, max probability and log-sum-exp of p = softmax(logits / temperature).
 
-    With m = max x, z = x - m and s = sum exp z: logsumexp = m + log s, confidence = 1 / s and
-    H = log s - (sum z exp z) / s, a sum of two terms that are never negative, so no digits are lost near H = 0.
+    With m = max x, z = x - m and r = the sum of exp z without the argmax: logsumexp = m + log(1 + r), confidence =
+    1 / (1 + r), H = log(1 + r) - (sum z exp z) / (1 + r). Both terms of H are positive, so it keeps its digits near 0.
 
     Args:
         logits_NV: any float dtype; accumulated in float32, float64 stays float64; -inf means zero probability.
@@ -50,12 +50,12 @@ def statistics(logits_NV: Tensor, *, temperature: float = 0.0, suppressed_S: Ten
     for at, x_CV in _chunks(logits_NV, temperature, suppressed_S):
         top_C, argmax_N[at] = x_CV.max(dim=-1)
         z_CV = x_CV.sub_(top_C.unsqueeze(-1)).clamp_(min=FLOOR)
-        e_CV = z_CV.exp()
-        s_C = e_CV.sum(dim=-1)
-        log_s_C = s_C.log()
-        entropy_N[at] = log_s_C - e_CV.mul_(z_CV).sum(dim=-1) / s_C
-        confidence_N[at] = 1.0 / s_C
-        logsumexp_N[at] = top_C + log_s_C
+        e_CV = z_CV.exp().scatter_(1, argmax_N[at].unsqueeze(-1), 0.0)
+        rest_C = e_CV.sum(dim=-1)
+        log_C = rest_C.log1p()
+        entropy_N[at] = log_C - e_CV.mul_(z_CV).sum(dim=-1) / (1 + rest_C)
+        confidence_N[at] = 1 / (1 + rest_C)
+        logsumexp_N[at] = top_C + log_C
     return Statistics(entropy_N=entropy_N, argmax_N=argmax_N, confidence_N=confidence_N, logsumexp_N=logsumexp_N)
 
 

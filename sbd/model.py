@@ -175,8 +175,8 @@ def check_behaviour(model: PreTrainedModel) -> None:
     ids = torch.arange(6, device=model.device).remainder(model.config.vocab_size).unsqueeze(0)
     other = ids.clone()
     other[0, 5] = ids[0, 0]
-    whole, changed = (forward(model, _empty_cache(model), tokens, block=2, keep=2) for tokens in (ids, other))
-    cache = _empty_cache(model)
+    whole, changed = (forward(model, new_cache(model, 1, 8), tokens, block=2, keep=2) for tokens in (ids, other))
+    cache = new_cache(model, 1, 8)
     forward(model, cache, ids[:, :4], block=0, keep=1)
     cache.commit(torch.full_like(cache.length_B, 4))
     cached = forward(model, cache, ids[:, 4:], block=2, keep=2)
@@ -188,8 +188,9 @@ def check_behaviour(model: PreTrainedModel) -> None:
         )
 
 
-def _empty_cache(model: PreTrainedModel) -> KVCache:
-    return KVCache(rows=1, capacity=8, device=model.device)
+def new_cache(model: PreTrainedModel, rows: int, capacity: int) -> KVCache:
+    """Return an empty cache for this model."""
+    return KVCache(rows, capacity, positions=max_positions(model), dtype=model.dtype, device=model.device)
 
 
 def forward(
@@ -214,12 +215,9 @@ def forward(
     if span is None:
         span = int((cache.length_B + real_B).max())
     placement = cache.place(width, real_B, block, span)
-    mask_BQS = placement.hidden().to(model.dtype) * torch.finfo(model.dtype).min
-    # Only padding and masks past the token budget can lie behind the model's last position.
-    position_BQ = placement.slot_BQ.clamp(max=max_positions(model) - 1)
     return model(
-        input_ids=ids_BQ, attention_mask=mask_BQS.unsqueeze(1), position_ids=position_BQ, past_key_values=cache,
-        use_cache=True, logits_to_keep=keep,
+        input_ids=ids_BQ, attention_mask=placement.mask(cache.dtype), position_ids=placement.position_BQ,
+        past_key_values=cache, use_cache=True, logits_to_keep=keep,
     ).logits  # fmt: skip
 
 
