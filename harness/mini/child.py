@@ -68,12 +68,13 @@ def run_function(source: str, entry_point: str, inputs: list[list[Any]], values:
 def run_program(source: str, inputs: list[str], values: list[str], limit: int) -> None:
     """Append what the program prints on each input text to `values`; raises what the program raises."""
     compiled = compile(source, "<solution>", "exec")
+    names = {"__name__": "__main__", "exit": sys.exit, "quit": sys.exit}
     for text in inputs:
         printed = LimitedText()
         printed.limit = limit
         sys.stdin, sys.stdout = io.StringIO(text), printed
         try:
-            exec(compiled, {"__name__": "__main__"})
+            exec(compiled, dict(names))
         except SystemExit:  # A way to end a program; contextlib would cost a slow import in every child.
             printed.flush()
         values.append(printed.getvalue())
@@ -103,4 +104,5 @@ def main() -> None:
     os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from harness.mini.dsl import ENDS, LOOP_ENDS, OPERATIONS, Pipeline, draw_pipeline, loop, statements
-from harness.mini.nearmiss import choose_inputs, pipeline_misses, text_misses
+from harness.mini.nearmiss import choose_inputs, pipeline_misses, probe_values, text_misses
 from harness.mini.problem import Sample
 from harness.mini.strings import TextPipeline, draw_text_pipeline, text_statements
 from harness.mini.words import ARGUMENTS, LETTERS, NOUNS, TEXT_ARGUMENTS, VERBS
@@ -131,13 +131,25 @@ def _needs_multiples(task: Pipeline) -> bool:
 
 def evalplus_record(sample: Sample, task_id: str, rng: Random) -> dict[str, Any]:
     """Return a task in evalplus's data format with BASE and PLUS inputs; the empty input begins the latter."""
-    empty: list[Any] = [""] if isinstance(sample.task, TextPipeline) else [[], 3][: 1 + takes_number(sample.task)]
-    misses: list[Any] = (
-        text_misses(sample.task) if isinstance(sample.task, TextPipeline) else pipeline_misses(sample.task)
-    )
-    base = [draw_arguments(rng, sample.task, small=i == 0) for i in range(BASE)]
+    task = sample.task
+    misses: list[Any]
+    probes: list[Any] = []
+    empty: list[Any] = [""]
+    if isinstance(task, TextPipeline):
+        misses = text_misses(task)
+    else:
+        number = [rng.randint(2, 9)] if takes_number(task) else []
+        misses, empty = pipeline_misses(task), [[], *number]
+        probes = [[[x], *number] for x in probe_values(rng)]
+    base = [draw_arguments(rng, task, small=i == 0) for i in range(BASE)]
     inputs = choose_inputs(
-        sample.task, misses, evaluate, lambda: draw_arguments(rng, sample.task), BASE + PLUS, [*base, empty]
+        task,
+        misses,
+        evaluate,
+        lambda: draw_arguments(rng, task),
+        fixed=[*base, empty],
+        probes=probes,
+        count=BASE + PLUS,
     )
     return {
         "task_id": task_id,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any, TypeVar
 
 from harness.mini.dsl import ENDS, OPERATIONS, Pipeline
 from harness.mini.strings import TEXT_ENDS, TextPipeline
 from harness.mini.words import LETTERS
 
-TRIES = 60
+TRIES = 12
+PROBED = range(-60, 130)
 TWINS = {"even": "odd", "odd": "even", "greater": "less", "less": "greater", "add": "subtract", "subtract": "add"}
 Task = TypeVar("Task")
 
@@ -42,6 +44,11 @@ def text_misses(task: TextPipeline) -> list[TextPipeline]:
     return misses
 
 
+def probe_values(rng: Random) -> list[int]:
+    """Return the integers around all constants in random order."""
+    return rng.sample(PROBED, len(PROBED))
+
+
 def _other(letter: str) -> str:
     return LETTERS[(LETTERS.index(letter) + 1) % len(LETTERS)]
 
@@ -51,8 +58,10 @@ def choose_inputs(
     misses: list[Task],
     evaluate: Callable[[Task, Any], Any],
     draw: Callable[[], Any],
-    count: int,
+    *,
     fixed: list[Any],
+    probes: list[Any],
+    count: int,
 ) -> list[Any]:
     """Return `fixed` and further inputs, `count` in all, preferring those on which a surviving near miss differs.
 
@@ -61,19 +70,26 @@ def choose_inputs(
         misses: its near misses; some may be equal to it in meaning and survive.
         evaluate: value of a task on an input.
         draw: gives a random input.
-        count: number of inputs to return.
         fixed: inputs that are always taken.
+        probes: simple inputs tried against the near misses that random ones do not tell apart.
+        count: number of inputs to return.
     """
-    chosen: list[Any] = []
-    alive = misses
-    for number in range(TRIES):
+    chosen = list(fixed)
+    wanted = [evaluate(task, given) for given in fixed]
+    alive = [miss for miss in misses if all(evaluate(miss, x) == value for x, value in zip(fixed, wanted, strict=True))]
+    for _ in range(TRIES):
         if len(chosen) == count or not alive:
             break
-        candidate = fixed[number] if number < len(fixed) else draw()
-        wanted = evaluate(task, candidate)
-        survivors = [miss for miss in alive if evaluate(miss, candidate) == wanted]
-        if number < len(fixed) or len(survivors) < len(alive):
+        candidate = draw()
+        value = evaluate(task, candidate)
+        survivors = [miss for miss in alive if evaluate(miss, candidate) == value]
+        if len(survivors) < len(alive):
             chosen.append(candidate)
             alive = survivors
-    chosen += fixed[len(chosen) :]
+    values = [evaluate(task, probe) for probe in probes] if alive else []
+    for miss in alive:
+        telling = (probe for probe, value in zip(probes, values, strict=True) if evaluate(miss, probe) != value)
+        found = next(telling, None)
+        if found is not None and found not in chosen and len(chosen) < count:
+            chosen.append(found)
     return chosen + [draw() for _ in range(count - len(chosen))]

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.mini.dsl import Pipeline, draw_pipeline, statements
 from harness.mini.functions import capital, draw_arguments, instruction
-from harness.mini.nearmiss import choose_inputs, pipeline_misses
+from harness.mini.nearmiss import choose_inputs, pipeline_misses, probe_values
 from harness.mini.problem import Sample
 
 LIST_ENDS = ("list", "reversed", "sorted")
@@ -94,8 +94,9 @@ def record(item: Sample, index: int, rng: Random) -> dict[str, Any]:
         near_misses(program),
         lambda task, given: task.output(*given),
         lambda: draw_input(program, rng),
-        PUBLIC + PRIVATE,
-        [draw_input(program, rng) for _ in range(PUBLIC)] + [([], 2)],
+        fixed=[draw_input(program, rng) for _ in range(PUBLIC)] + [([], 2)],
+        probes=draw_probes(program, rng),
+        count=PUBLIC + PRIVATE,
     )
     tests = [_test(program, values, k) for values, k in inputs]
     return {
@@ -127,6 +128,15 @@ def draw_input(program: Program, rng: Random) -> tuple[list[int], int]:
     k = rng.randint(2, 9)
     stages = tuple((name, k if c == "k" else c) for name, c in program.pipeline.stages)
     return draw_arguments(rng, Pipeline(stages=stages, end=program.pipeline.end))[0], k
+
+
+def draw_probes(program: Program, rng: Random) -> list[tuple[list[int], int]]:
+    """Draw lists of one number, and for a threshold on the count also lists of about that many equal numbers."""
+    k, values = rng.randint(2, 9), probe_values(rng)
+    probes = [([x], k) for x in values]
+    if program.threshold is None or program.pipeline.end != "count":
+        return probes
+    return [([x] * (program.threshold + more), k) for x in values[:20] for more in (0, 1)]
 
 
 def _test(program: Program, values: list[int], k: int) -> dict[str, str]:
