@@ -193,10 +193,15 @@ class Engine:
         self.alive = [True] * self.rows.live_B.shape[0]
         self._prefill(find_stop)
         while any(self.alive):
-            fused = self.settings.decoding == "sbd" and self.committing
-            self._step_sbd(fused) if self.settings.decoding == "sbd" else self._step_ar()
-            kind = "ar" if self.settings.decoding == "ar" else "fused" if fused else "block"
-            self._finish(kind, self.width * (2 if fused else 1), find_stop)
+            if self.settings.decoding == "ar":
+                self._step_ar()
+                self._finish("ar", 1, find_stop)
+            elif self.committing:
+                self._step_sbd(fused=True)
+                self._finish("fused", 2 * self.width, find_stop)
+            else:
+                self._step_sbd(fused=False)
+                self._finish("block", self.width, find_stop)
 
     def _prefill(self, find_stop: FindStop | None) -> None:
         """Fill the cache with the prompts (causal); AR reads its first token from the last logits."""

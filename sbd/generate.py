@@ -177,7 +177,7 @@ def _settings(
     return Settings(
         decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size,
         max_new_tokens=standard.get("max_new_tokens", 256), temperature=standard.get("temperature", 0.0),
-        eos_ids=eos_ids, pad_id=next(pad for pad in pad_ids if pad is not None),
+        eos_ids=eos_ids, pad_id=next(pad for pad in pad_ids if pad is not None and pad >= 0),
         mask_id=sbd.mask_token_id if sbd else None,
         suppressed_ids=tuple({*(own.suppress_tokens or ()), *((sbd.mask_token_id,) if sbd else ())}),
     )  # fmt: skip

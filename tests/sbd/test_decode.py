@@ -142,6 +142,17 @@ def test_a_row_does_not_depend_on_its_batch(tiny: Build, prompts: list[Tensor], 
         }
 
 
+def test_eager_attention_takes_the_same_mask(tiny: Build, prompts: list[Tensor]) -> None:
+    model, settings = tiny("qwen3"), {"gamma": 6.0, "block_size": 5, "max_new_tokens": 20}
+    expected = generate(model, prompts, **settings).tokens
+    model.set_attn_implementation("eager")
+    try:
+        tokens = generate(model, prompts, **settings).tokens
+    finally:
+        model.set_attn_implementation("sdpa")
+    assert [row.tolist() for row in tokens] == [row.tolist() for row in expected]
+
+
 def most_common(tokens: list[Tensor]) -> int:
     """Return a token that many rows hold, but not at their start: an interesting end."""
     counts = torch.stack([torch.bincount(row[3:], minlength=MASK) > 0 for row in tokens]).sum(dim=0)
