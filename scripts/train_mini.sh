@@ -5,13 +5,13 @@
 set -euo pipefail
 model=${1:?usage: scripts/train_mini.sh llama|qwen3}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-[ -f data/mini/sft.jsonl ] || python -m harness.mini --out data/mini --sft 400000 --pretrain 300000
+[ -f data/mini/sft.jsonl ] || python -m harness.mini --out data/mini --sft 400000 --pretrain 200000
 run() { # output folder, configuration, further settings
   [ -f "$1/training.json" ] || python -m sbd.training --config "$2" --set "output=$1" "${@:3}"
 }
 run "runs/$model-mini/base" "configs/mini/$model-base.yaml"
-run "runs/$model-mini/ntp" "configs/mini/$model.yaml" --set objective=ntp
 run "runs/$model-mini/sbd" "configs/mini/$model.yaml"
+run "runs/$model-mini/ntp" "configs/mini/$model.yaml" --set objective=ntp
 for loss in base ntp sbd; do
   mkdir -p "harness/mini/weights/$model-mini/$loss"
   cp -r "runs/$model-mini/$loss/." "harness/mini/weights/$model-mini/$loss/"
