@@ -6,19 +6,14 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from harness.arms import MODELS, ROWS, Arm, checkpoint_of
+from harness.arms import MODELS
 from harness.benchmarks import BENCHMARKS, of_scale
+from harness.options import DEFAULT_LIMIT, Options
 from harness.rooflines import MINI_SHAPES, RooflineOptions, build_figure, build_table3, build_table4
 from sbd.roofline import DTYPE_BYTES, HARDWARE, SHAPES
-
-DEFAULT_LIMIT = 50
-"""Problems of each benchmark that a first run does: the whole of Table 1 then takes some minutes on two cores."""
-WALLCLOCK_PROBLEMS = 6
-"""Problems of each benchmark that are timed."""
 
 EXAMPLES = """\
 examples:
@@ -40,106 +35,11 @@ files: OUT/results/SCALE/MODEL/LOSS-SAMPLING/BENCHMARK.jsonl (one line a problem
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the command line asks for, checked.
-
-    Raises:
-        ValueError: naming the first option that cannot be served, and what can.
-    """
-
-    scale: str
-    limit: int | None
-    models: tuple[str, ...]
-    benchmarks: tuple[str, ...]
-    batch_size: int
-    device: str
-    weights: Path | None
-    out: Path
-    fresh: bool
-    update_readme: bool
-    command: str
-    roofline: RooflineOptions
-
-    def __post_init__(self) -> None:
-        known = of_scale(self.scale)
-        _check_names("--benchmarks", self.benchmarks, known)
-        _check_names("--models", self.models, list(MODELS))
-        largest = min(BENCHMARKS[name].size for name in self.benchmarks)
-        if self.limit is not None and not 1 <= self.limit <= largest:
-            raise ValueError(f"--limit {self.limit}: choose 1 to {largest} problems of each benchmark")
-        if self.batch_size < 1:
-            raise ValueError(f"--batch-size {self.batch_size}: choose at least 1")
-        if self.weights is not None and not self.weights.is_dir():
-            raise ValueError(
-                f"--weights {str(self.weights)!r}: no such folder; give one that holds MODEL/ntp and MODEL/sbd"
-            )
-
-    @property
-    def results(self) -> Path:
-        """Folder of the records."""
-        return self.out / "results"
-
-    @property
-    def reports(self) -> Path:
-        """Folder of the tables."""
-        return self.out / "reports"
-
-
-def _check_names(option: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{option} {name!r}: unknown; choose from {', '.join(known)}")
-
-
 def table1(options: Options) -> str:
-    """Make the records and timings that are missing, write Table 1, and return its text."""
-    from transformers.utils.logging import disable_progress_bar  # what needs no model starts without torch
+    """Make Table 1."""
+    from harness.table1 import build  # here, so that what needs no model starts without torch
 
-    from harness import layout, machine, run, tables, wallclock
-
-    disable_progress_bar()
-    machine.check_device(options.device)
-    arms = [
-        Arm(
-            model=model, loss=loss, sampling=sampling, benchmark=name,
-            checkpoint=checkpoint_of(model, loss, options.weights),
-        )
-        for model in options.models for loss, sampling in ROWS for name in options.benchmarks
-    ]  # fmt: skip
-    if options.fresh:
-        _forget(arms, options.results)
-    count = options.limit or DEFAULT_LIMIT
-    run.run_grid(arms, options.results, count, options.batch_size, options.device, options.command)
-    timed = min(count, WALLCLOCK_PROBLEMS)
-    wallclock.measure_grid(arms, options.results, timed, options.device, options.command)
-    selection = (options.results, options.scale, options.models, options.benchmarks)
-    records, timings = tables.load_records(*selection), tables.load_timings(*selection)
-    if options.limit is not None:
-        chosen = {
-            problem.item_id for name in options.benchmarks for problem in BENCHMARKS[name].problems(options.limit)
-        }
-        records = records[records["item_id"].isin(chosen)]
-    text = layout.write(
-        tables.table1(records, timings), tables.pooled(records, timings), options.reports, options.scale
-    )
-    folder = options.reports / options.scale
-    if options.update_readme:
-        layout.refresh_readme(Path("README.md"), folder / "table1.md")
-    files = f"{folder}/table1.csv, table1.md, table1.tex, table1_pooled.csv"
-    return f"{text}\nWritten: {files}; records: {options.results / options.scale}"
-
-
-def _forget(arms: Sequence[Arm], results: Path) -> None:
-    """Remove the record and timing files that the arms are about to write anew."""
-    from harness import wallclock
-
-    for arm in arms:
-        arm.path(results).unlink(missing_ok=True)
-        wallclock.timing_path(results, arm).unlink(missing_ok=True)
-        for folder in {arm.path(results).parent, wallclock.timing_path(results, arm).parent}:
-            if not list(folder.glob("*.jsonl")):
-                (folder / "manifest.json").unlink(missing_ok=True)
+    return build(options)
 
 
 def audit(options: Options) -> str:
@@ -262,8 +162,8 @@ def _notice(message: Warning | str, *_: object, **__: object) -> None:
 
 def _options(asked: argparse.Namespace, arguments: Sequence[str]) -> Options:
     return Options(
-        scale=asked.scale, limit=asked.limit, models=tuple(asked.models),
-        benchmarks=tuple(asked.benchmarks or of_scale(asked.scale)),
+        scale=asked.scale, limit=asked.limit, models=tuple(dict.fromkeys(asked.models)),
+        benchmarks=tuple(dict.fromkeys(asked.benchmarks or of_scale(asked.scale))),
         batch_size=asked.batch_size, device=asked.device, weights=asked.weights, fresh=asked.fresh,
         out=asked.out or Path("fresh" if asked.fresh else "."), update_readme=asked.update_readme,
         command=" ".join(["python -m harness.reproduce", *arguments]),

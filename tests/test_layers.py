@@ -16,7 +16,7 @@ ORDER = {
     ],
     "harness": [
         "paper", "stats", "errata", "mini", "benchmarks", "arms", "results", "machine", "engine", "run", "wallclock",
-        "render", "tables", "layout", "rooflines", "audit", "reproduce",
+        "render", "tables", "layout", "rooflines", "audit", "options", "table1", "reproduce",
     ],
 }  # fmt: skip
 """Top to bottom as in docs/architecture.md; the package's own __init__ stands below all of its modules."""
