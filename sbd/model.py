@@ -132,9 +132,9 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
 def attached_config(model: PreTrainedModel) -> SBDConfig | None:
     """Return the model's SBDConfig: attached by `load`, or beside the checkpoint that transformers loaded it from."""
     attributes, path = vars(model), str(model.name_or_path or "")
-    if "sbd_config" not in attributes and _find_config(path) is not None:
-        attributes["sbd_config"] = SBDConfig.read(path)
-    return attributes.get("sbd_config")
+    if "sbd_config" not in attributes:
+        attributes["sbd_config"] = SBDConfig.read(path) if _find_config(path) is not None else None
+    return attributes["sbd_config"]
 
 
 def check_architecture(config: PreTrainedConfig) -> None:
