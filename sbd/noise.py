@@ -48,20 +48,22 @@ class Noisy:
     labels: Tensor
 
 
-def first_block_start(docs: Documents, block_size: int, grid: str) -> Tensor:
-    """Return (D,) where in each document the first block that can carry loss starts, in tokens.
+def first_block_start(docs: Documents, block_size: int, grid: str, trim: bool = True) -> Tensor:
+    """Return (D,) where in each document the first block of the noisy half starts, in tokens.
 
     The paper counts blocks from the document's start ("document"); decoding counts them from the completion's start
-    ("completion"). On the document grid the first such block may begin inside the prompt; those prompt tokens are shown
-    unmasked, since the masked positions of their block attend to them (Fig. 8).
+    ("completion"). Trimmed, that is the first block that can carry loss; on the document grid it may begin inside the
+    prompt, whose tokens are then shown unmasked, since the masked positions of their block attend to them (Fig. 8).
+    Not trimmed, it is the document's first whole block, as in the paper: the same loss from more tokens.
     """
     if grid not in GRIDS:
         raise ValueError(f"grid {grid!r} is unknown; choose one of {', '.join(GRIDS)}")
-    return docs.prompt if grid == "completion" else docs.prompt // block_size * block_size
+    origin = docs.prompt % block_size if grid == "completion" else torch.zeros_like(docs.prompt)
+    return origin + (docs.prompt - origin) // block_size * block_size if trim else origin
 
 
-def clean_layout(docs: Documents, block_size: int, grid: str) -> Layout:
-    """Return the layout (B, L) of the clean half; blocks before the first with loss have negative indices."""
+def clean_layout(docs: Documents, block_size: int, grid: str, trim: bool = True) -> Layout:
+    """Return the layout (B, L) of the clean half; blocks before the noisy half's first have negative indices."""
     doc = torch.full_like(docs.ids, -1)
     pos = torch.zeros_like(docs.ids)
     block = torch.zeros_like(docs.ids)
@@ -69,7 +71,7 @@ def clean_layout(docs: Documents, block_size: int, grid: str) -> Layout:
     row, column = docs.row[index], docs.offset[index] + within
     doc[row, column] = index
     pos[row, column] = within
-    start = first_block_start(docs, block_size, grid)
+    start = first_block_start(docs, block_size, grid, trim)
     block[row, column] = torch.div(within - start[index], block_size, rounding_mode="floor")
     return Layout(doc, pos, block, torch.full_like(doc, CLEAN))
 
@@ -94,8 +96,9 @@ def draw_block_size(smallest: int, largest: int, generator: torch.Generator) -> 
 
 
 def add_noise(
-    docs: Documents, *, block_size: int, grid: str, mask_id: int, fill_id: int, copies: int, generator: torch.Generator
-) -> Noisy:
+    docs: Documents, *, block_size: int, grid: str, mask_id: int, fill_id: int, copies: int, generator: torch.Generator,
+    trim: bool = True,
+) -> Noisy:  # fmt: skip
     """Mask every loss-carrying token with probability eta ~ U(0, 1), one eta per document and copy (Eq. 13).
 
     The last block of a document that ends with `fill_id` (end of text) is filled up with that token, so that the model
@@ -107,8 +110,9 @@ def add_noise(
         mask_id, fill_id: the mask token m and the end-of-text token.
         copies: independently masked copies of each document; the paper has 1.
         generator: a CPU generator, so that a step's noise is the same on every device.
+        trim: leave out the blocks that cannot carry loss.
     """
-    start = first_block_start(docs, block_size, grid)
+    start = first_block_start(docs, block_size, grid, trim)
     last = docs.ids[docs.row, docs.offset + docs.length - 1]
     fill = torch.where(last == fill_id, (start - docs.length) % block_size, 0)
     size = docs.length - start + fill  # (D,) noisy positions of each document
@@ -128,12 +132,14 @@ def add_noise(
         out[row, column] = values
         return out
 
+    eligible = pos >= docs.prompt[index]
     doc, position, block = spread(index, -1), spread(pos, 0), spread(within // block_size, 0)
     halves = []
     for copy in range(1, copies + 1):
         eta = torch.rand(len(size), generator=generator).to(size.device)
-        draw = torch.rand(len(index), generator=generator).to(size.device)
-        masked = (draw < eta[index]) & (pos >= docs.prompt[index])
+        draw = torch.rand(int(eligible.sum()), generator=generator).to(size.device)
+        masked = eligible.clone()
+        masked[eligible] = draw < eta[index][eligible]
         ids = spread(torch.where(masked, mask_id, token), fill_id)
         labels = spread(torch.where(masked, token, IGNORE), IGNORE)
         halves.append(Noisy(ids, Layout(doc, position, block, torch.full_like(doc, copy)), labels))

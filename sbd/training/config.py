@@ -30,6 +30,7 @@ class TrainingConfig:
         block_size_min, block_size_max: k is drawn uniformly from this range at each step (the paper: 2..16).
         noisy_copies: independently masked copies of each document that share its clean pass (the paper: 1).
         grid: where blocks are counted from: "completion" as decoding does, or "document" as the paper's training does.
+        trim: whether the noisy half leaves out the blocks of the prompt, which carry no loss (the paper: no).
         pack: whether several documents share a row; otherwise each has its own and rows of like length form a batch.
         max_length: tokens of a row; longer documents are cut.
         steps, batch_size, accumulation: optimiser steps; rows of one forward; forwards of one step.
@@ -52,6 +53,7 @@ class TrainingConfig:
     block_size_max: int = 16
     noisy_copies: int = 1
     grid: str = "completion"
+    trim: bool = True
     pack: bool = True
     max_length: int = 2048
     steps: int = 1000

@@ -97,12 +97,12 @@ class SBDTrainer(Trainer):
         cfg, step = self.config, self.state.global_step
         self.micro_step = (step, self.micro_step[1] + 1 if self.micro_step[0] == step else 0)
         block_size = draw_block_size(cfg.block_size_min, cfg.block_size_max, _generator(cfg.seed, step))
-        clean = clean_layout(docs, block_size, cfg.grid)
+        clean = clean_layout(docs, block_size, cfg.grid, cfg.trim)
         if cfg.objective == "ntp":
             return docs.ids, clean, None, 0
         noisy = add_noise(
             docs, block_size=block_size, grid=cfg.grid, mask_id=self.mask_id, fill_id=self.fill_id,
-            copies=cfg.noisy_copies, generator=_generator(cfg.seed, *self.micro_step, self.args.process_index),
+            copies=cfg.noisy_copies, trim=cfg.trim, generator=_generator(cfg.seed, *self.micro_step, self.args.process_index),
         )  # fmt: skip
         return torch.cat([docs.ids, noisy.ids], dim=1), Layout.cat(clean, noisy.layout), noisy.labels, block_size
 

@@ -39,10 +39,10 @@ def documents(shape: Shape, *, ends: bool = True) -> Documents:
     return Documents(ids, *torch.tensor(table).unbind(dim=1))
 
 
-def noisy(docs: Documents, *, block_size: int = 4, grid: str = "completion", copies: int = 1, seed: int = 0):
+def noisy(docs: Documents, *, block_size: int = 4, grid: str = "completion", copies: int = 1, seed: int = 0, trim=True):
     generator = torch.Generator().manual_seed(seed)
     return add_noise(
-        docs, block_size=block_size, grid=grid, mask_id=MASK, fill_id=END, copies=copies, generator=generator
+        docs, block_size=block_size, grid=grid, mask_id=MASK, fill_id=END, copies=copies, generator=generator, trim=trim
     )
 
 
@@ -74,6 +74,24 @@ def test_every_completion_token_once_a_copy_and_no_prompt_masked(shape, block_si
             assert torch.equal(out.layout.block[row][here], (pos - start) // block_size)
             inside = (clean.doc[row] == d) & (clean.pos[row] >= start)
             assert torch.equal(clean.block[row][inside], (clean.pos[row][inside] - start) // block_size)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SHAPES, st.integers(1, 16), st.sampled_from(GRIDS))
+def test_trimming_leaves_the_same_masked_tokens(shape, block_size, grid):
+    docs = documents(shape)
+    found = []
+    for trim in (True, False):
+        out = noisy(docs, block_size=block_size, grid=grid, trim=trim)
+        clean = clean_layout(docs, block_size, grid, trim)
+        labelled = out.labels != IGNORE
+        rows = labelled.nonzero()[:, 0]
+        past = [  # how many clean tokens each masked position may attend to
+            int(((clean.doc[row] == doc) & (clean.block[row] < block)).sum())
+            for row, doc, block in zip(rows, out.layout.doc[labelled], out.layout.block[labelled], strict=True)
+        ]
+        found.append((rows.tolist(), out.layout.pos[labelled].tolist(), out.labels[labelled].tolist(), past))
+    assert found[0] == found[1]
 
 
 def test_padding_carries_nothing():
