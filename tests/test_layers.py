@@ -15,7 +15,7 @@ ORDER = {
         "training",
     ],
     "harness": [
-        "paper", "stats", "errata", "mini", "benchmarks", "arms", "results", "machine", "engine", "run", "wallclock",
+        "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "arms", "results", "machine", "engine", "run", "wallclock",
         "render", "tables", "layout", "rooflines", "audit", "options", "table1", "reproduce",
     ],
 }  # fmt: skip
