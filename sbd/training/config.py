@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from sbd.model import OBJECTIVES
+from sbd.config import OBJECTIVES
 from sbd.noise import GRIDS
+from sbd.training.optimizer import OPTIMIZERS
 
 ATTENTION = ("sdpa", "flex_attention")
 
@@ -34,7 +35,9 @@ class TrainingConfig:
         pack: whether several documents share a row; otherwise each has its own and rows of like length form a batch.
         max_length: tokens of a row; longer documents are cut.
         steps, batch_size, accumulation: optimiser steps; rows of one forward; forwards of one step.
-        lr, warmup, weight_decay, beta2, max_grad_norm: AdamW with linear warm-up, then cosine decay to zero.
+        optimizer: "adamw" as in the paper, or "muon" (AdamW stays for embeddings and vectors), which needs whole
+            matrices, hence no FSDP.
+        lr, warmup, weight_decay, beta2, max_grad_norm: linear warm-up, then cosine decay to zero.
         precision: arithmetic, "float32" or "bfloat16" (weights stay float32).
         export_dtype: type of the shipped weights.
         attention: "sdpa" (dense mask) or "flex_attention" (BlockMask, for long rows on a GPU).
@@ -59,6 +62,7 @@ class TrainingConfig:
     steps: int = 1000
     batch_size: int = 32
     accumulation: int = 1
+    optimizer: str = "adamw"
     lr: float = 3e-4
     warmup: int = 200
     weight_decay: float = 0.1
@@ -76,6 +80,7 @@ class TrainingConfig:
         _one_of("objective", self.objective, OBJECTIVES)
         _one_of("grid", self.grid, GRIDS)
         _one_of("attention", self.attention, ATTENTION)
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
         for name in ("precision", "export_dtype"):
             _one_of(name, getattr(self, name), ("float32", "bfloat16"))
         if (self.model is None) == (self.architecture is None):

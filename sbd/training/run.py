@@ -28,7 +28,8 @@ from transformers import (
     set_seed,
 )  # fmt: skip
 
-from sbd.model import SBDConfig, add_mask_token, check_architecture
+from sbd.config import SBDConfig
+from sbd.model import add_mask_token, check_architecture
 from sbd.training.config import TrainingConfig
 from sbd.training.data import Document, OrderedRows, batch_order, collate, pack, read_records, tokenize
 from sbd.training.trainer import SBDTrainer

@@ -21,6 +21,7 @@ from sbd.masks import Layout, block_mask, dense_mask
 from sbd.noise import Documents, add_noise, clean_layout, draw_block_size
 from sbd.training.config import TrainingConfig
 from sbd.training.data import BATCH_FIELDS, OrderedRows
+from sbd.training.optimizer import MuonWithAdamW, split_parameters
 
 SUMS = ("ntp_sum", "matp_sum", "ntp_tokens", "matp_tokens", "positions", "block_size")
 
@@ -79,6 +80,17 @@ class SBDTrainer(Trainer):
         assert isinstance(self.train_dataset, OrderedRows)
         return SequentialSampler(self.train_dataset)  # it is in training order already
 
+    def create_optimizer(self, *args: Any) -> torch.optim.Optimizer:
+        """Return the optimiser of the configuration; the Trainer makes AdamW itself."""
+        cfg = self.config
+        if cfg.optimizer == "adamw":
+            return super().create_optimizer(*args)
+        matrices, others = split_parameters(self.accelerator.unwrap_model(self.model))
+        self.optimizer = MuonWithAdamW(
+            matrices, others, lr=cfg.lr, weight_decay=cfg.weight_decay, betas=(0.9, cfg.beta2)
+        )  # fmt: skip
+        return self.optimizer
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
@@ -101,8 +113,8 @@ class SBDTrainer(Trainer):
         if cfg.objective == "ntp":
             return docs.ids, clean, None, 0
         noisy = add_noise(
-            docs, block_size=block_size, grid=cfg.grid, mask_id=self.mask_id, fill_id=self.fill_id,
-            copies=cfg.noisy_copies, trim=cfg.trim, generator=_generator(cfg.seed, *self.micro_step, self.args.process_index),
+            docs, block_size=block_size, grid=cfg.grid, trim=cfg.trim, mask_id=self.mask_id, fill_id=self.fill_id,
+            copies=cfg.noisy_copies, generator=_generator(cfg.seed, *self.micro_step, self.args.process_index),
         )  # fmt: skip
         return torch.cat([docs.ids, noisy.ids], dim=1), Layout.cat(clean, noisy.layout), noisy.labels, block_size
 

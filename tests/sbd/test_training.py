@@ -21,6 +21,7 @@ from sbd.noise import GRIDS, IGNORE, Documents, add_noise, clean_labels, clean_l
 from sbd.training.__main__ import main
 from sbd.training.config import TrainingConfig, read_config
 from sbd.training.data import Document, batch_order, collate, pack
+from sbd.training.optimizer import OPTIMIZERS, MuonWithAdamW, split_parameters
 from sbd.training.trainer import install_objective
 
 WORDS = [f"w{i}" for i in range(29)]
@@ -161,6 +162,31 @@ def test_without_ntp_gradient_only_the_masked_head_trains():
     assert ntp > 0 and not ntp.requires_grad
 
 
+def test_muon_trains_the_inner_matrices_and_adamw_the_rest():
+    """Each part updates its own parameters exactly as torch's optimiser does alone, and one rate schedules both."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(TINY["llama"])
+    matrices, others = split_parameters(model)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert all(".layers." in names[id(p)] and "norm" not in names[id(p)] for p in matrices)
+    assert len(matrices) == 2 * 7 and len(matrices) + len(others) == len(list(model.parameters()))
+    start = [p.detach().clone() for p in (*matrices, *others)]
+    for p in (*matrices, *others):
+        p.grad = torch.randn_like(p)
+    both = MuonWithAdamW(matrices, others, lr=1.0, weight_decay=0.1, betas=(0.9, 0.95))
+    torch.optim.lr_scheduler.LambdaLR(both, lambda step: 1e-3)
+    both.step()
+    twins = [torch.nn.Parameter(p.clone()) for p in start]
+    for twin, p in zip(twins, (*matrices, *others), strict=True):
+        twin.grad = p.grad
+    torch.optim.Muon(twins[:14], lr=1e-3, weight_decay=0.1, adjust_lr_fn="match_rms_adamw").step()
+    vectors = [p for p in twins[14:] if p.ndim == 1]
+    torch.optim.AdamW([p for p in twins[14:] if p.ndim > 1], lr=1e-3, weight_decay=0.1, betas=(0.9, 0.95)).step()
+    torch.optim.AdamW(vectors, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.95)).step()
+    assert all(torch.equal(twin, p) for twin, p in zip(twins, (*matrices, *others), strict=True))
+    assert not any(torch.equal(old, p) for old, p in zip(start, (*matrices, *others), strict=True))
+
+
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
@@ -184,8 +210,9 @@ def test_order_shows_every_row_once_an_epoch_and_groups_lengths():
 # --- runs -----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_weights(setup, tmp_path):
-    config = write_config(setup, tmp_path)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_killed_at_any_moment_it_ends_with_the_same_weights(setup, tmp_path, optimizer):
+    config = write_config(setup | {"optimizer": optimizer}, tmp_path)
     assert main(["--config", config]) == 0
     whole = load_file(tmp_path / "run" / "model.safetensors")
     losses = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
