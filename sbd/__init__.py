@@ -9,9 +9,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sbd.config import SBDConfig
     from sbd.generate import Generation, generate
     from sbd.ledger import Forward, Ledger
-    from sbd.model import SBDConfig, load, load_tokenizer
+    from sbd.model import load, load_tokenizer
 
 __all__ = ["Forward", "Generation", "Ledger", "SBDConfig", "generate", "load", "load_tokenizer"]
 
@@ -19,7 +20,7 @@ _HOMES = {
     "Forward": "sbd.ledger",
     "Generation": "sbd.generate",
     "Ledger": "sbd.ledger",
-    "SBDConfig": "sbd.model",
+    "SBDConfig": "sbd.config",
     "generate": "sbd.generate",
     "load": "sbd.model",
     "load_tokenizer": "sbd.model",

@@ -18,9 +18,10 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from sbd.decode import DECODINGS, Settings, decode
+from sbd.decode import decode
 from sbd.ledger import Ledger
 from sbd.model import attached_config, load, load_tokenizer, max_positions
+from sbd.rows import DECODINGS, Settings
 from sbd.samplers import SAMPLERS
 
 

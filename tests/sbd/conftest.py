@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from sbd.model import SBDConfig
+from sbd.config import SBDConfig
 
 VOCABULARY, MASK = 61, 60
 

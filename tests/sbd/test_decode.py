@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sbd import decode as engine
-from sbd import generate
+from sbd import engine, generate
 from sbd.masks import CLEAN, Layout, dense_mask
 
 KINDS = ("llama", "qwen2", "qwen3", "mistral", "gpt2")

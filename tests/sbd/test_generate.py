@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 import sbd
+from sbd.config import SBDConfig
 from sbd.generate import StopStrings, main
-from sbd.model import SBDConfig
 
 Build = Callable[..., PreTrainedModel]
 WORDS = [chr(ord("a") + i % 26) * (1 + i // 26) for i in range(60)]

@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 import sbd
-from sbd.model import SBDConfig, add_mask_token, attached_config, check_architecture, check_behaviour
+from sbd.config import SBDConfig
+from sbd.model import add_mask_token, attached_config, check_architecture, check_behaviour
 
 Build = Callable[..., PreTrainedModel]
 
