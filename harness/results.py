@@ -23,7 +23,8 @@ class Record:
     `nfe` counts forwards by kind to the end of the solution, `nfe_decode` those that count as decoding (Eq. 17):
     SBD's block forwards without its prefill, AR's one a token. `nfe_budget` counts them to the whole budget of new
     tokens, where that was measured. `seconds` are the problem's equal share of its batch, by "prefill" and "decode".
-    `error` says why an item or its score failed.
+    `error` says why an item or its score failed. `sandbox` is the tier in which the item's code ran; None where there
+    was no code to run.
     """
 
     run_id: str
@@ -51,6 +52,7 @@ class Record:
     seconds: dict[str, float]
     batch_rows: int
     seed: int
+    sandbox: str | None = None
 
     @property
     def key(self) -> str:
@@ -123,7 +125,8 @@ class ArmFile(Generic[Line]):
             OSError: where the file cannot be written.
         """
         assert line.run_id == self.run_id and line.key not in self.lines
-        data = json.dumps(dataclasses.asdict(line), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        fields = dataclasses.asdict(line)
+        data = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:

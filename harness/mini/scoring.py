@@ -1,4 +1,8 @@
-"""Judges a completion of a mini problem: maths by its normalised final answer, code by its tests in a child process."""
+"""Judges a completion of a mini problem: maths by its normalised final answer, code by its tests in a child process.
+
+Code runs in the sandbox's tier "limits" unless told otherwise: our own small models wrote it, and a start costs a third
+of an isolated one.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from harness.mini.execute import Outcome, run_function, run_program
 from harness.mini.problem import Problem
+from harness.sandbox import Job, Limits, Outcome, run
 
 HASHES = re.compile(r"####\s*([^\n]*)")
 BOX = "\\boxed{"
 INTEGER = re.compile(r"[+-]?\d+")
+LIMITS = Limits(file_bytes=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,32 +31,37 @@ class Score:
         correct: whether it solves the problem.
         extracted: the final answer, or the code that was run; None where there is no answer.
         error: why it is wrong, where that can be said in a line.
+        sandbox: the tier in which the code ran; None where there was none to run.
     """
 
     correct: bool
     extracted: str | None
     error: str | None
+    sandbox: str | None = None
 
 
-def score(problem: Problem, completion: str) -> Score:
+def score(problem: Problem, completion: str, tier: str = "limits") -> Score:
     """Judge a completion of a problem.
 
     Args:
         problem: the problem as made by test_problems.
         completion: generated text, without special tokens.
+        tier: the sandbox that code runs in, a name of harness.sandbox.TIERS.
 
     Source: GSM8K (integer after the last ####), MATH and AIME (last \\boxed{}), HumanEval+ and MBPP+ (equal results on
     base and plus inputs), LiveCodeBench (equal stripped lines of output on all tests).
     """
+    if problem.benchmark in _CODE_JUDGES:
+        return _CODE_JUDGES[problem.benchmark](problem, completion, tier)
     return _JUDGES[problem.benchmark](problem, completion)
 
 
-def score_many(pairs: Sequence[tuple[Problem, str]], workers: int = 2) -> list[Score]:
-    """Judge many completions, `workers` at a time, in the order given."""
+def score_many(pairs: Sequence[tuple[Problem, str]], workers: int = 2, tier: str = "limits") -> list[Score]:
+    """Judge many completions, `workers` at a time, in the order given; the tier is as in `score`."""
     if workers < 1:
         raise ValueError(f"workers = {workers} must be 1 or more")
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda pair: score(*pair), pairs))
+        return list(pool.map(lambda pair: score(pair[0], pair[1], tier), pairs))
 
 
 def last_boxed(text: str) -> str | None:
@@ -97,11 +107,11 @@ def _compare(problem: Problem, found: str | None, missing: str) -> Score:
     return Score(correct=correct, extracted=found.strip(), error=None)
 
 
-def _judge_function(problem: Problem, completion: str) -> Score:
+def _judge_function(problem: Problem, completion: str, tier: str) -> Score:
     tests = problem.tests
     source = problem.prompt + completion + "\n"
     inputs = [*tests["base_input"], *tests["plus_input"]]
-    outcome = run_function(source, tests["entry_point"], inputs)
+    outcome = run(Job(source=source, entry_point=tests["entry_point"], inputs=inputs, limits=LIMITS), tier)
     return _judge_outcome(outcome, list(_expected(json.dumps(tests, sort_keys=True))), source, _same_value)
 
 
@@ -114,21 +124,22 @@ def _expected(tests: str) -> tuple[Any, ...]:
     return tuple(names[record["entry_point"]](*arguments) for arguments in record["base_input"] + record["plus_input"])
 
 
-def _judge_program(problem: Problem, completion: str) -> Score:
+def _judge_program(problem: Problem, completion: str, tier: str) -> Score:
     cases = [case for name in ("public", "private") for case in json.loads(problem.tests[f"{name}_test_cases"])]
-    outcome = run_program(completion + "\n", [case["input"] for case in cases])
+    job = Job(source=completion + "\n", inputs=[case["input"] for case in cases], limits=LIMITS)
+    outcome = run(job, tier)
     return _judge_outcome(outcome, [case["output"] for case in cases], completion, _same_lines)
 
 
 def _judge_outcome(outcome: Outcome, expected: list[Any], source: str, same: Callable[[Any, Any], bool]) -> Score:
-    if outcome.error is not None:
-        return Score(correct=False, extracted=source, error=outcome.error)
-    if len(outcome.values) != len(expected):
-        return Score(correct=False, extracted=source, error=f"{len(outcome.values)} results for {len(expected)} tests")
-    for index, (got, wanted) in enumerate(zip(outcome.values, expected, strict=True)):
-        if not same(got, wanted):
-            return Score(correct=False, extracted=source, error=f"test {index}: {got!r:.80} is not {wanted!r:.80}")
-    return Score(correct=True, extracted=source, error=None)
+    error = outcome.error
+    if error is None and len(outcome.values) != len(expected):
+        error = f"{len(outcome.values)} results for {len(expected)} tests"
+    if error is None:
+        pairs = enumerate(zip(outcome.values, expected, strict=True))
+        wrong = (f"test {n}: {got!r:.80} is not {wanted!r:.80}" for n, (got, wanted) in pairs if not same(got, wanted))
+        error = next(wrong, None)
+    return Score(correct=error is None, extracted=source, error=error, sandbox=outcome.tier)
 
 
 def _same_value(got: Any, wanted: Any) -> bool:
@@ -145,6 +156,9 @@ _JUDGES: dict[str, Callable[[Problem, str], Score]] = {
     "gsm8k-mini": _judge_hashes,
     "math500-mini": _judge_boxed,
     "aime25-mini": _judge_contest,
+}
+
+_CODE_JUDGES: dict[str, Callable[[Problem, str, str], Score]] = {
     "humaneval-plus-mini": _judge_function,
     "mbpp-mini": _judge_function,
     "lcb-mini": _judge_program,

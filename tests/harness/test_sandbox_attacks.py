@@ -262,3 +262,21 @@ def test_the_limits_tier_still_ends_jobs_and_their_groups() -> None:
     ):
         assert not solved(run(ATTACKS[name], "limits")), name
     assert solved(run(program(HONEST), "limits"))
+
+
+def test_the_limits_tier_stops_children_too(tmp_path: Path) -> None:
+    """The grandchild keeps a pipe open as long as it lives; end of file shows that it is gone."""
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    source = f"import os, time\nos.open({str(fifo)!r}, os.O_WRONLY)\nos.fork()\ntime.sleep(1234.5)\n"
+    outcome = run(program(source), "limits")
+    assert outcome.error is not None and "timeout" in outcome.error
+    assert select.select([reader], [], [], 5.0)[0] and os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_the_limits_tier_can_forbid_files(tmp_path: Path) -> None:
+    source = f"with open({str(tmp_path / 'file')!r}, 'w') as stream:\n    stream.write('x')\n"
+    assert "Error" in str(run(Job(source=source, inputs=[""], limits=Limits(file_bytes=0)), "limits").error)
+    assert (tmp_path / "file").stat().st_size == 0
