@@ -83,7 +83,7 @@ def _record(arm: Arm, common: dict[str, Any], answer: Answer, score: Score) -> R
     failed = answer.fields["error"]
     return Record(
         **common, run_id=arm.run_id, item_id=answer.problem.item_id, prompt_hash=prompt_hash(answer.problem),
-        correct=score.correct and failed is None, extracted=score.extracted, nfe_budget=None,
+        correct=score.correct and failed is None, extracted=score.extracted, nfe_budget=None, sandbox=score.sandbox,
         **{**answer.fields, "error": failed or score.error},
     )  # fmt: skip
 
