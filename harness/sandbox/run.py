@@ -86,6 +86,7 @@ def _request(job: Job, tier: str) -> dict[str, Any]:
     return {
         "source": job.source, "entry_point": job.entry_point, "inputs": list(job.inputs),
         "limits": dataclasses.asdict(job.limits), "count_processes": tiers.counts_processes(tier),
+        "own_processes": tier != "limits",
         "packages": tiers.package_folders() if job.packages else [], "proc": job.proc,
         "readable": tiers.readable_paths(job), "recursion_limit": job.limits.recursion_depth,
     }  # fmt: skip

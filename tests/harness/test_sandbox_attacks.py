@@ -226,11 +226,18 @@ def strangers() -> list[str]:
 def test_fork_and_thread_bombs_stay_within_their_number(tier: str) -> None:
     source = (
         "import os, time\nn = 0\ntry:\n    while n < 200:\n        if os.fork() == 0:\n            time.sleep(0.8)\n"
-        "            os._exit(0)\n        n += 1\nexcept OSError: pass\nos.write(1, str(n).encode())\nos._exit(0)"
+        "            os._exit(0)\n        n += 1\nexcept OSError: pass\nos.write(1, str(n).encode())\n"
+        "for _ in range(n): os.wait()\nos._exit(0)"
     )
     outcome = run(Job(source=source, inputs=[""], limits=LIMITS), tier)
     count = int(outcome.values[0]) if outcome.values else 0
     assert 1 <= count <= LIMITS.processes, outcome
+
+
+def test_a_process_left_behind_fails_the_solution_even_where_its_output_is_right(tier: str) -> None:
+    source = "import os, time\nif os.fork() == 0:\n    os.closerange(0, 99)\n    time.sleep(99)\nprint(2 * int(input()))"
+    outcome = run(program(source), tier)
+    assert outcome.error == "the program left a process behind" and outcome.seconds < 5
 
 
 def test_concurrent_jobs_do_not_see_each_other(tier: str) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import marshal
 import os
 import resource
+import select
 import sys
+import time
 from _json import encode_basestring_ascii as quote
 
 TYPE_CHECKING = False  # As in typing, whose import would double the cost of a start.
@@ -108,17 +110,18 @@ def run_program(request: dict[str, Any], report: Callable[[str], None]) -> None:
             become_program(request, text, writer, status_writer)
         os.close(writer)
         os.close(status_writer)
-        printed = drain(reader, request["limits"]["output_bytes"])
-        if printed is None:
-            os.kill(pid, 9)
-        error = (drain(status_reader, 4096) or b"").decode("utf-8", "replace")
+        printed = collect(reader, pid, request["limits"]["output_bytes"])
         _, status = os.waitpid(pid, 0)
+        os.set_blocking(status_reader, False)
+        error = read_now(status_reader).decode("utf-8", "replace")
+        os.close(reader)
+        os.close(status_reader)
         if printed is None:
             raise ChildFailed(f"more than {request['limits']['output_bytes']} bytes of output")
         if status and not error:
             error = f"stopped by signal {status & 127}" if status & 127 else f"exit status {status >> 8}"
-        if error:
-            raise ChildFailed(error)
+        if error or (request["own_processes"] and left_behind()):
+            raise ChildFailed(error or "the program left a process behind")
         report(f'["value", {quote(printed.decode("utf-8", "replace"))}]')
 
 
@@ -126,17 +129,50 @@ class ChildFailed(Exception):
     """A program ended with an error, said in its text."""
 
 
-def drain(reader: int, most: int) -> bytes | None:
-    """Read a pipe to its end, that is until no process holds its other side, and close it; None past `most` bytes."""
-    parts, size = [], 0
-    while part := os.read(reader, 65536):
+def collect(reader: int, pid: int, most: int) -> bytes | None:
+    """Read what a process prints until it ends, whoever else holds the pipe; kill it past `most` bytes: None."""
+    os.set_blocking(reader, False)
+    watch = os.pidfd_open(pid)
+    parts, size, alive = [], 0, True
+    while alive and size <= most:
+        alive = watch not in select.select([watch, reader], [], [])[0]
+        part = read_now(reader)
+        if alive and not part:  # The process closed its output.
+            alive = watch not in select.select([watch], [], [])[0]
         parts.append(part)
         size += len(part)
-        if size > most:
-            os.close(reader)
-            return None
-    os.close(reader)
+    os.close(watch)
+    if size > most:
+        os.kill(pid, 9)
+        return None
     return b"".join(parts)
+
+
+def read_now(reader: int) -> bytes:
+    """Read what a non-blocking pipe holds, up to a megabyte."""
+    parts = []
+    for _ in range(16):
+        try:
+            part = os.read(reader, 65536)
+        except BlockingIOError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+def left_behind() -> bool:
+    """Tell whether any process but this one and number 1 lives in this process namespace, after a moment's grace."""
+    for _ in range(50):
+        try:
+            os.kill(-1, 0)  # Signal 0 asks only.
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        time.sleep(0.01)
+    return True
 
 
 def become_program(request: dict[str, Any], text: str, writer: int, status_writer: int) -> None:
