@@ -12,11 +12,13 @@ ROOT = Path(__file__).parents[1]
 ORDER = {
     "sbd": [
         "masks", "noise", "loss", "samplers", "kernels", "cache", "ledger", "config", "model", "rows", "engine",
-        "decode", "generate", "roofline", "training",
+        "verified", "decode", "stops", "generate", "roofline", "training",
     ],
     "harness": [
         "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "arms", "results", "machine", "engine", "run", "wallclock",
         "render", "tables", "layout", "rooflines", "audit", "options", "table1", "reproduce",
+        "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
+        "lm_eval_model",
     ],
 }  # fmt: skip
 """Top to bottom as in docs/architecture.md; the package's own __init__ stands below all of its modules."""

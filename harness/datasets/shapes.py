@@ -1,0 +1,118 @@
+"""One shape for each benchmark's problems, from the fields of any of its sources.
+
+Multiple choice takes the shapes of lm-eval's built-in tasks, so that these fit.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from harness.maths import last_boxed
+
+Doc = dict[str, Any]
+
+LETTERS = "ABCD"
+
+
+def gsm8k(raw: list[Doc]) -> list[Doc]:
+    """Return question, solution, answer; the source's answer is a solution that ends in `#### n`."""
+    return [
+        {
+            "question": doc["question"], "solution": doc["answer"],
+            "answer": doc["answer"].rpartition("####")[2].strip().replace(",", ""),
+        }
+        for doc in raw
+    ]  # fmt: skip
+
+
+def math(raw: list[Doc]) -> list[Doc]:
+    """Return problem, solution, answer; where there is a solution, its boxed answer is the answer."""
+    return [
+        {
+            "problem": doc["problem"], "solution": doc.get("solution", ""),
+            "answer": last_boxed(doc.get("solution", "")) or str(doc["answer"]),
+        }
+        for doc in raw
+    ]  # fmt: skip
+
+
+def humaneval(raw: list[Doc]) -> list[Doc]:
+    """Return the fields of OpenAI's file."""
+    names = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+    return [{name: doc[name] for name in names} for doc in raw]
+
+
+def mbpp(raw: list[Doc]) -> list[Doc]:
+    """Return the test split, problems 11 to 510."""
+    names = ("task_id", "text", "code", "test_list", "test_setup_code")
+    return [{name: doc[name] for name in names} for doc in raw if 11 <= int(doc["task_id"]) <= 510]
+
+
+def mmlu(raw: list[Doc]) -> list[Doc]:
+    """Return the test questions, each with its subject's five dev questions and answers as `shots`."""
+    shots: dict[str, list[str]] = {}
+    for doc in raw:
+        if doc["split"] == "dev":
+            shots.setdefault(doc["subject"], []).append(f"{_question(doc)} {LETTERS[doc['answer']]}\n\n")
+    return [
+        {
+            "subject": doc["subject"], "shots": _heading(doc["subject"]) + "".join(shots[doc["subject"]][:5]),
+            "query": _question(doc), "choices": list(LETTERS), "gold": doc["answer"],
+        }
+        for doc in raw
+        if doc["split"] == "test"
+    ]  # fmt: skip
+
+
+def _heading(subject: str) -> str:
+    name = subject.replace("_", " ")
+    return f"The following are multiple choice questions (with answers) about {name}.\n\n"
+
+
+def _question(doc: Doc) -> str:
+    lines = [f"{letter}. {choice}" for letter, choice in zip(LETTERS, doc["choices"], strict=True)]
+    return "\n".join([doc["question"].strip(), *lines, "Answer:"])
+
+
+def gpqa(raw: list[Doc]) -> list[Doc]:
+    """Return the questions with their choices in an order drawn from each question's own seed."""
+    docs = []
+    for doc in raw:
+        right = doc["Correct Answer"].strip()
+        choices = [right, *(doc[f"Incorrect Answer {number}"].strip() for number in (1, 2, 3))]
+        random.Random(doc["Question"]).shuffle(choices)
+        docs.append({"question": doc["Question"].strip(), "choices": choices, "gold": choices.index(right)})
+    return docs
+
+
+def hellaswag(raw: list[Doc]) -> list[Doc]:
+    """Return the fields that lm-eval's task reads."""
+    return [{name: doc[name] for name in ("activity_label", "ctx_a", "ctx_b", "endings", "label")} for doc in raw]
+
+
+def winogrande(raw: list[Doc]) -> list[Doc]:
+    """Return sentence, option1, option2, answer; from filled-in options the blank stands at the beginning."""
+    docs = []
+    for doc in raw:
+        if "sentence" in doc:
+            docs.append({name: doc[name] for name in ("sentence", "option1", "option2", "answer")})
+        else:
+            first, second = doc["context_options"]
+            sentence = "_ " + doc["continuation"]
+            docs.append({"sentence": sentence, "option1": first, "option2": second, "answer": str(doc["gold"] + 1)})
+    return docs
+
+
+def arc(raw: list[Doc]) -> list[Doc]:
+    """Return question, choices with their labels, and the label of the right one."""
+    docs = []
+    for doc in raw:
+        if "answerKey" in doc:
+            docs.append({name: doc[name] for name in ("question", "choices", "answerKey")})
+            continue
+        labels = [chr(ord("A") + place) for place in range(len(doc["choices"]))]
+        question = doc["query"].removeprefix("Question: ").removesuffix("\nAnswer:")
+        choices = {"text": doc["choices"], "label": labels}
+        docs.append({"question": question, "choices": choices, "answerKey": labels[doc["gold"]]})
+    return docs
