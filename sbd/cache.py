@@ -65,7 +65,7 @@ class KVCache(Cache):
         self._span = 0
         self._first_slot_B1 = torch.arange(rows, device=device).unsqueeze(1) * capacity
 
-    def place(self, width: int, real_B: Tensor, block: int, span: int) -> Placement:
+    def place(self, width: int, real_B: Tensor, block: int | Tensor, span: int) -> Placement:
         """Prepare a forward whose rows end with `real_B` real tokens, the last `block` columns bidirectional.
 
         Columns before the real tokens are padding: stored behind them, where nobody looks, and seeing one slot only.
@@ -73,7 +73,8 @@ class KVCache(Cache):
         Args:
             width: Q.
             real_B: number of real tokens of each row, 0..width; rows are right-aligned.
-            block: columns at the end that see each other in both directions; 0 for a causal forward.
+            block: columns at the end that see each other in both directions; 0 for a causal forward; (B, 1) where rows
+                differ.
             span: S, at least the longest row's length + real tokens, as known on the host.
         """
         length_B1, real_B1 = self.length_B.unsqueeze(1), real_B.unsqueeze(1)

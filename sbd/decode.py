@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from sbd.engine import Engine
 from sbd.ledger import Ledger
 from sbd.rows import REASONS, FindStop, Settings
+from sbd.verified import VerifiedEngine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,10 @@ def decode(
 
     Source: Algs. 2 and 3.
     """
-    engine = Engine(model, prompts, settings, generator)
+    engine = (VerifiedEngine if settings.verify else Engine)(model, prompts, settings, generator)
     engine.run(find_stop)
     rows = engine.rows
-    tokens = [row[:known] for row, known in zip(rows.token_BN, rows.known_B.tolist(), strict=True)]
+    tokens = [row[:known] for row, known in zip(rows.new_BN, rows.known_B.tolist(), strict=True)]
     return Decoded(
         tokens=tokens,
         stop_reason=[REASONS[reason] for reason in rows.reason_B.tolist()],
@@ -49,5 +50,6 @@ def decode(
             decoding=settings.decoding,
             forwards=tuple(engine.forwards),
             nfe={kind: count.tolist() for kind, count in rows.nfe.items()},
+            verification=engine.verification(),
         ),
     )

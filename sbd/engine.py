@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sbd.ledger import Forward
+from sbd.ledger import Forward, Verification
 from sbd.model import forward, new_cache
 from sbd.rows import FindStop, Rows, Settings
 
@@ -34,7 +34,7 @@ class Engine:
         self, model: PreTrainedModel, prompts: list[Tensor], settings: Settings, generator: torch.Generator | None
     ) -> None:
         self.model, self.settings, self.generator, self.width = model, settings, generator, settings.width
-        self.rows = Rows(settings, len(prompts), model.device)
+        self.rows = self._new_rows(len(prompts))
         longest = max(len(prompt) for prompt in prompts)
         self.cache = new_cache(model, len(prompts), longest + self.rows.token_BN.shape[1] + self.width)
         self.forwards: list[Forward] = []
@@ -43,21 +43,29 @@ class Engine:
         padded = torch.nn.utils.rnn.pad_sequence(flipped, batch_first=True, padding_value=settings.pad_id)
         self.prompt_BL = padded.flip(1).to(model.device)  # right-aligned
 
+    def _new_rows(self, count: int) -> Rows:
+        return Rows(self.settings, count, self.model.device)
+
+    def verification(self) -> Verification | None:
+        """Return how drafts fared, where they are verified."""
+        return None
+
     def run(self, find_stop: FindStop | None) -> None:
         """Decode all rows to their end."""
         self.clock = time.perf_counter()
         self.alive = [True] * self.rows.live_B.shape[0]
         self._prefill(find_stop)
         while any(self.alive):
-            if self.settings.decoding == "ar":
-                self._step_ar()
-                self._finish("ar", 1, find_stop)
-            elif self.committing:
-                self._step_sbd(fused=True)
-                self._finish("fused", 2 * self.width, find_stop)
-            else:
-                self._step_sbd(fused=False)
-                self._finish("block", self.width, find_stop)
+            kind, width = self._step()
+            self._finish(kind, width, find_stop)
+
+    def _step(self) -> tuple[str, int]:
+        """Do one decoding forward and return its kind and width."""
+        if self.settings.decoding == "ar":
+            self._step_ar()
+            return "ar", 1
+        self._step_sbd(self.committing)
+        return ("fused", 2 * self.width) if self.committing else ("block", self.width)
 
     def _prefill(self, find_stop: FindStop | None) -> None:
         """Fill the cache with the prompts (causal); AR reads its first token from the last logits."""
@@ -99,15 +107,20 @@ class Engine:
         rows.reveal(logits, self.generator)
 
     def _finish(self, kind: str, width: int, find_stop: FindStop | None) -> None:
-        """Ask the device, once per forward, who goes on; this waits for the forward, as the clock must."""
-        rows, was_live = self.rows, self.alive
+        """Enter the forward that was done into the ledger, and look at what comes next."""
+        was_live = self.alive
         if find_stop is not None:
-            rows.cut(find_stop, was_live)
+            self.rows.cut(find_stop, was_live)
+        self._look()
+        now = time.perf_counter()
+        self.forwards.append(Forward(kind=kind, width=width, rows=sum(was_live), seconds=now - self.clock))
+        self.clock = now
+
+    def _look(self) -> None:
+        """Ask the device, once per forward, who goes on; this waits for the forward, as the clock must."""
+        rows = self.rows
         live_B = rows.live_B
         committing_B = live_B & rows.pending_B
         after_B = (self.cache.length_B + self.width * committing_B) * live_B
         alive, committing, after = torch.stack([live_B.long(), committing_B.long(), after_B]).tolist()
         self.alive, self.committing, self.longest = [bool(live) for live in alive], any(committing), max(after)
-        now = time.perf_counter()
-        self.forwards.append(Forward(kind=kind, width=width, rows=sum(was_live), seconds=now - self.clock))
-        self.clock = now

@@ -23,6 +23,7 @@ from sbd.ledger import Ledger
 from sbd.model import attached_config, load, load_tokenizer, max_positions
 from sbd.rows import DECODINGS, Settings
 from sbd.samplers import SAMPLERS
+from sbd.stops import StopStrings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Standard(TypedDict, total=False):
 
 def generate(
     model: PreTrainedModel, input_ids: Tensor | Sequence[Tensor], *, decoding: str = "sbd", sampler: str = "eb_entropy",
-    gamma: float = 0.1, block_size: int = 16, generator: torch.Generator | None = None,
+    gamma: float = 0.1, block_size: int = 16, verify: bool = False, generator: torch.Generator | None = None,
     stop_strings: Sequence[str] | str | None = None, tokenizer: PreTrainedTokenizerBase | None = None,
     **standard: Unpack[Standard],
 ) -> Generation:  # fmt: skip
@@ -87,6 +88,8 @@ def generate(
         gamma: the sampler's parameter: nats for the EB rules, f for "factor", a probability for "threshold", a count
             for "topk".
         block_size: k, in tokens.
+        verify: check every drafted token with the next-token head: at temperature 0 the output is that of "ar", token
+            for token, at a higher one it has the distribution of "ar" (docs/verified.md).
         generator: source of randomness at temperature > 0.
         stop_strings: a row ends with the first token whose text completes one of them; needs `tokenizer`.
         standard: see Standard.
@@ -99,7 +102,9 @@ def generate(
     if "generation_config" in standard:
         standard = _from_transformers(standard, input_ids)
     prompts = _prompts(input_ids, standard.get("attention_mask"))
-    settings = _settings(model, standard, decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size)
+    settings = _settings(
+        model, standard, decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size, verify=verify
+    )
     _check_model(model, max(len(prompt) for prompt in prompts), settings.max_new_tokens)
     stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings or ())
     find_stop = StopStrings(tokenizer, stops, len(prompts)) if stops else None
@@ -113,33 +118,6 @@ def generate(
         ledger=decoded.ledger,
         tokens_per_forward=torch.tensor(counts),
     )
-
-
-class StopStrings:
-    """Finds, row by row, the first token whose text completes a stop string."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase | None, strings: list[str], rows: int) -> None:
-        if tokenizer is None:
-            raise ValueError(
-                f"stop_strings={strings!r} needs a tokenizer; model.generate passes none on: call sbd.generate itself"
-            )
-        if "" in strings:
-            raise ValueError("stop_strings holds an empty string; remove it")
-        self.tokenizer, self.strings = tokenizer, strings
-        self.seen = [0] * rows
-        self.window = max(len(string.encode()) for string in strings) + 4  # a token holds at least one byte of text
-
-    def __call__(self, row: int, tokens: list[int]) -> int | None:
-        """Return how many of the row's tokens to keep, or None; tokens seen before are not searched again."""
-        seen, self.seen[row] = self.seen[row], len(tokens)
-        begin = max(0, seen - self.window)
-        if not self._found(tokens[begin:]):
-            return None
-        return next((keep for keep in range(seen + 1, len(tokens)) if self._found(tokens[begin:keep])), len(tokens))
-
-    def _found(self, tokens: list[int]) -> bool:
-        text = self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return any(string in text for string in self.strings)
 
 
 def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor]) -> Standard:
@@ -163,8 +141,9 @@ def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor])
 
 
 def _settings(
-    model: PreTrainedModel, standard: Standard, *, decoding: str, sampler: str, gamma: float, block_size: int
-) -> Settings:
+    model: PreTrainedModel, standard: Standard, *, decoding: str, sampler: str, gamma: float, block_size: int,
+    verify: bool,
+) -> Settings:  # fmt: skip
     """Merge the call's options with the model's own."""
     own, sbd = model.generation_config, attached_config(model)
     if decoding == "sbd" and (sbd is None or sbd.objective == "ntp"):
@@ -176,7 +155,7 @@ def _settings(
     eos_ids = () if eos is None else (eos,) if isinstance(eos, int) else tuple(eos)
     pad_ids = [standard.get("pad_token_id"), own.pad_token_id, *eos_ids, 0]
     return Settings(
-        decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size,
+        decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size, verify=verify,
         max_new_tokens=standard.get("max_new_tokens", 256), temperature=standard.get("temperature", 0.0),
         eos_ids=eos_ids, pad_id=next(pad for pad in pad_ids if pad is not None and pad >= 0),
         mask_id=sbd.mask_token_id if sbd else None,
@@ -230,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sampler", default="eb_entropy", help=f"one of: {', '.join(SAMPLERS)} (default: eb_entropy)")
     parser.add_argument("--gamma", type=float, default=0.1, help="the sampler's parameter, nats for EB (default: 0.1)")
     parser.add_argument("--block-size", type=int, default=16, help="k, in tokens (default: 16)")
+    parser.add_argument("--verify", action="store_true", help="check every draft: the output is that of --decoding ar")
     parser.add_argument("--max-new-tokens", type=int, default=256, help="budget (default: 256)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     parser.add_argument("--seed", type=int, default=0, help="for temperature > 0 (default: 0)")
@@ -243,7 +223,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         out = generate(
             model, tokenizer(args.prompt, return_tensors="pt").input_ids, decoding=args.decoding, sampler=args.sampler,
             gamma=args.gamma, block_size=args.block_size, max_new_tokens=args.max_new_tokens, stop_strings=args.stop,
-            temperature=args.temperature, generator=torch.Generator().manual_seed(args.seed), tokenizer=tokenizer,
+            verify=args.verify, temperature=args.temperature, generator=torch.Generator().manual_seed(args.seed),
+            tokenizer=tokenizer,
         )  # fmt: skip
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

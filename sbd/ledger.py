@@ -1,14 +1,18 @@
 """Every forward of a decoding: its kind, width, rows and time; NFE and wall clock come from here alone.
 
-Kinds: "prefill" (the prompt), "fused" (2k wide: the previous block's final tokens and the next block), "block" (k wide)
-and "ar" (1 wide).
+Kinds: "prefill" (the prompt), "fused" (2k wide: the previous block's final tokens and the next block), "block" (k
+wide), "verify" (k wide: the tokens of a last block, in verified decoding only) and "ar" (1 wide).
+
+Shapes: B rows, K positions of a block.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-KINDS = ("prefill", "fused", "block", "ar")
+from torch import Tensor
+
+KINDS = ("prefill", "fused", "block", "verify", "ar")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +20,7 @@ class Forward:
     """One forward of the model.
 
     Args:
-        kind: one of KINDS; a forward is "fused" when any of its rows commits a block.
+        kind: one of KINDS; that of its most demanding row: "fused" before "block" before "verify".
         width: tokens per row.
         rows: rows of the batch that were still decoding.
         seconds: wall time since the previous forward ended, sampling and bookkeeping included.
@@ -29,22 +33,47 @@ class Forward:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verification:
+    """How a verified decoding's drafts fared.
+
+    Args:
+        checked: (B, K) drafted tokens that were compared with the next-token head's, by position in the block. Position
+            0 is never compared, since the head chose it; nor is what comes after a disagreement.
+        accepted: (B, K) those of them that agreed.
+        rejections: (B,) verifications that found a disagreement.
+        stale: (B,) "fused" forwards among them, whose half of the next block was wasted.
+    """
+
+    checked: Tensor
+    accepted: Tensor
+    rejections: Tensor
+    stale: Tensor
+
+    @property
+    def acceptance(self) -> Tensor:
+        """Share of the compared tokens that agreed, by position (K,), over all rows; nan where none was compared."""
+        return self.accepted.sum(dim=0) / self.checked.sum(dim=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
     """All forwards in order, and for each kind and row how many the row took part in, up to its own end.
 
-    A row is charged for what it did itself: in a "fused" forward a row without a block to commit is charged a "block".
+    A row is charged for what it did itself: in a "fused" forward a row without a block to commit is charged a "block",
+    and one whose last tokens are verified a "verify". `verification` is there for verified decoding alone.
     """
 
     decoding: str
     forwards: tuple[Forward, ...]
     nfe: dict[str, list[int]]
+    verification: Verification | None = None
 
     def nfe_decode(self, row: int) -> int:
-        """Return the row's decoding forwards (Eq. 17): for SBD "fused" + "block", no prefill; for AR one per token.
+        """Return the row's decoding forwards (Eq. 17): for SBD all but the prefill; for AR one per token.
 
         AR's first token comes from the prefill, which therefore counts as one decoding forward there.
         """
-        decoding = sum(self.nfe[kind][row] for kind in ("fused", "block", "ar"))
+        decoding = sum(self.nfe[kind][row] for kind in KINDS if kind != "prefill")
         return decoding + 1 if self.decoding == "ar" else decoding
 
     @property

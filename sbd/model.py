@@ -138,8 +138,8 @@ def new_cache(model: PreTrainedModel, rows: int, capacity: int) -> KVCache:
 
 
 def forward(
-    model: PreTrainedModel, cache: KVCache, ids_BQ: Tensor, *, block: int, keep: int, real_B: Tensor | None = None,
-    span: int | None = None,
+    model: PreTrainedModel, cache: KVCache, ids_BQ: Tensor, *, block: int | Tensor, keep: int,
+    real_B: Tensor | None = None, span: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Run the model on right-aligned tokens behind each row's cached past and return the last logits (B, J, V).
 
@@ -148,7 +148,7 @@ def forward(
 
     Args:
         ids_BQ: token ids; rows end with their real tokens, padding comes before.
-        block: k, or 0 for a causal forward.
+        block: k, or 0 for a causal forward; (B, 1) where rows differ.
         keep: J, how many columns at the end need logits.
         real_B: real tokens of each row; all Q by default.
         span: longest row after this forward, where the host knows it; asked from the device by default.

@@ -37,6 +37,7 @@ class Settings:
         block_size: k, in tokens; AR has no use for it.
         max_new_tokens: budget of a row. Blocks stay k wide for the model; positions past it are never revealed.
         temperature: 0 takes the argmax; else tokens are drawn, and entropies and confidences are the tempered ones.
+        verify: SBD only drafts, and every token is checked with the next-token head (sbd.verified).
         eos_ids: tokens that end a row; may be empty.
         mask_id: the mask token; AR works without one.
         suppressed_ids: tokens that are never emitted.
@@ -49,6 +50,7 @@ class Settings:
     block_size: int = 16
     max_new_tokens: int = 256
     temperature: float = 0.0
+    verify: bool = False
     eos_ids: tuple[int, ...] = ()
     mask_id: int | None = None
     suppressed_ids: tuple[int, ...] = ()
@@ -64,6 +66,8 @@ class Settings:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
         if not self.temperature >= 0:
             raise ValueError(f"temperature is {self.temperature}; it must be 0 (greedy) or more")
+        if self.verify and self.decoding != "sbd":
+            raise ValueError(f"verify=True checks SBD's drafts; decoding={self.decoding!r} makes none, so leave it out")
         if self.decoding == "sbd" and self.mask_id is None:
             raise ValueError("SBD decoding needs a mask token; train with python -m sbd.training, or use decoding='ar'")
 
@@ -78,9 +82,8 @@ class Rows:
 
     def __init__(self, settings: Settings, count: int, device: torch.device) -> None:
         self.settings, self.width = settings, settings.width
-        blocks = -(-settings.max_new_tokens // self.width)
-        empty = settings.pad_id if settings.mask_id is None else settings.mask_id
-        self.token_BN = torch.full((count, blocks * self.width), empty, device=device)
+        self.empty = settings.pad_id if settings.mask_id is None else settings.mask_id  # what stands in for no token
+        self.token_BN = torch.full((count, self._columns()), self.empty, device=device)
         self.revealed_BN = torch.zeros_like(self.token_BN, dtype=torch.bool)
         self.start_B = torch.zeros(count, dtype=torch.long, device=device)  # first position of the row's block
         self.known_B = torch.zeros_like(self.start_B)  # revealed without a gap, cut at the row's end
@@ -90,6 +93,15 @@ class Rows:
         self.column_K = torch.arange(self.width, device=device)
         self.eos_E = torch.tensor(settings.eos_ids, dtype=torch.long, device=device)
         self.suppressed_S = torch.tensor(settings.suppressed_ids, dtype=torch.long, device=device)
+
+    def _columns(self) -> int:
+        """Return how many positions `token_BN` has: whole blocks."""
+        return -(-self.settings.max_new_tokens // self.width) * self.width
+
+    @property
+    def new_BN(self) -> Tensor:
+        """The new tokens; the first `known_B` of each row are final."""
+        return self.token_BN
 
     @property
     def live_B(self) -> Tensor:
@@ -114,24 +126,30 @@ class Rows:
 
     def _choose(self, logits_NV: Tensor, masked_BK: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Return the predicted tokens (B, K) and which masked positions to reveal (B, K)."""
-        s, suppressed_S = self.settings, self.suppressed_S
-        if s.temperature > 0:
-            token_N = draw(logits_NV, temperature=s.temperature, suppressed_S=suppressed_S, generator=generator)
+        s = self.settings
         if s.decoding == "ar":
-            if s.temperature == 0:
-                token_N = logits_NV.index_fill(1, suppressed_S, float("-inf")).argmax(dim=-1)
-            return token_N.view_as(masked_BK), masked_BK
-        read = statistics(logits_NV, temperature=s.temperature, suppressed_S=suppressed_S)
-        if s.temperature == 0:
-            token_N = read.argmax_N
+            return self._next_tokens(logits_NV, generator).view_as(masked_BK), masked_BK
+        read = statistics(logits_NV, temperature=s.temperature, suppressed_S=self.suppressed_S)
+        drawn = s.temperature > 0 and not s.verify  # a draft is best made of the likeliest tokens
+        token_N = self._next_tokens(logits_NV, generator) if drawn else read.argmax_N
         entropy_BK, confidence_BK = read.entropy_N.view_as(masked_BK), read.confidence_N.view_as(masked_BK)
         return token_N.view_as(masked_BK), SAMPLERS[s.sampler](entropy_BK, confidence_BK, masked_BK, s.gamma)
+
+    def _next_tokens(self, logits_NV: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return (N,) tokens: the likeliest at temperature 0, else drawn."""
+        temperature, suppressed_S = self.settings.temperature, self.suppressed_S
+        if temperature > 0:
+            return draw(logits_NV, temperature=temperature, suppressed_S=suppressed_S, generator=generator)
+        return logits_NV.index_fill(1, suppressed_S, float("-inf")).argmax(dim=-1)
+
+    def _is_eos(self, token_BK: Tensor) -> Tensor:
+        return (token_BK.unsqueeze(-1) == self.eos_E).any(dim=-1)
 
     def _advance(self, token_BK: Tensor, revealed_BK: Tensor) -> None:
         """End rows whose gapless revealed tokens hold an end or fill the budget; move the others past a full block."""
         live_B = self.live_B
         gapless_BK = revealed_BK.cumprod(dim=1).bool()
-        end_BK = gapless_BK & (token_BK.unsqueeze(-1) == self.eos_E).any(dim=-1)
+        end_BK = gapless_BK & self._is_eos(token_BK)
         ended_B = end_BK.any(dim=1)
         in_block_B = torch.where(ended_B, end_BK.int().argmax(dim=1) + 1, gapless_BK.sum(dim=1))
         self.known_B = torch.where(live_B, self.start_B + in_block_B, self.known_B)
@@ -143,7 +161,7 @@ class Rows:
 
     def cut(self, find_stop: FindStop, was_live: list[bool]) -> None:
         """Ask `find_stop` about every row of the last forward, and end the rows where it finds something."""
-        known, reason, tokens = self.known_B.tolist(), self.reason_B.tolist(), self.token_BN.tolist()
+        known, reason, tokens = self.known_B.tolist(), self.reason_B.tolist(), self.new_BN.tolist()
         for row in (row for row, live in enumerate(was_live) if live):
             keep = find_stop(row, tokens[row][: known[row]])
             if keep is not None and not (reason[row] == EOS and keep == known[row]):

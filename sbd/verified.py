@@ -1,0 +1,183 @@
+"""Verified decoding: set block decoding drafts, and the next-token head of the same forwards checks every token.
+
+The forward that commits a finished block feeds it causally, so its next-token logits are there for nothing. The longest
+prefix on which draft and head agree is kept, and the head's own next token starts the next block, wherever that is:
+
+    d0 d1 d2 d3 | m  m  m  m      fused; the head says: after d0 d1, after d1 x (not d2)
+    keep d0 d1    wasted
+    x  m  m  m                    block: the next one starts at x
+
+Knows drafts, logits and the cache's commit; knows nothing of text.
+
+Shapes: B rows, K positions of a block, N positions (the prompt's last token, then the new ones), V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from sbd.engine import Engine
+from sbd.ledger import Verification
+from sbd.model import forward
+from sbd.rows import EOS, LENGTH, RUNNING, Rows, Settings
+
+
+class VerifiedRows(Rows):
+    """Rows whose blocks start anywhere, with a token that is known to be right; column 0 is the prompt's last token.
+
+    A pending row has a segment of `length_B` tokens from `start_B` to feed causally; `drafted_B` of its tokens are
+    there, one more than are fed where the draft ends with an end token. `last_B`: no block can follow the segment,
+    since its draft reaches an end token or the budget.
+    """
+
+    def __init__(self, settings: Settings, prompt_end_B: Tensor) -> None:
+        super().__init__(settings, len(prompt_end_B), prompt_end_B.device)
+        self.token_BN[:, 0], self.revealed_BN[:, 0] = prompt_end_B, True
+        self.length_B = torch.ones_like(self.start_B)
+        self.drafted_B = torch.ones_like(self.start_B)
+        self.last_B = self.length_B >= settings.max_new_tokens
+        self.pending_B = torch.ones_like(self.last_B)
+        self.checked_BK = torch.zeros(len(prompt_end_B), self.width, dtype=torch.long, device=prompt_end_B.device)
+        self.accepted_BK = torch.zeros_like(self.checked_BK)
+        self.rejections_B, self.stale_B = torch.zeros_like(self.start_B), torch.zeros_like(self.start_B)
+
+    def _columns(self) -> int:
+        return 1 + self.settings.max_new_tokens + self.width
+
+    @property
+    def new_BN(self) -> Tensor:
+        """The new tokens; the first `known_B` of each row are verified."""
+        return self.token_BN[:, 1:]
+
+    def fed_BK(self) -> Tensor:
+        """Return the segments' tokens, right-aligned; what stands before them is padding."""
+        place_BK = self.place_BK() + (self.length_B - self.width).unsqueeze(1)
+        return self.token_BN.gather(1, place_BK.clamp(min=0))
+
+    def verify(self, logits_BKV: Tensor, check_B: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Keep what the next-token head agrees with and its next token; return the kept count and who lost nothing.
+
+        At temperature > 0 the head's token x is drawn from p and the drafted d is kept where x = d. That is the rule
+        "accept d with probability p(d), else draw from p without d": both give d with p(d), and any other x with p(x).
+        So whatever the draft is, the output is a sample of the head.
+
+        Args:
+            logits_BKV: of the segments, right-aligned as `fed_BK`.
+            check_B: rows whose segment was fed.
+        """
+        head_BK = self._next_tokens(logits_BKV.flatten(0, 1), generator).view(-1, self.width)
+        left_BK = (self.column_K + (self.width - self.length_B).unsqueeze(1)).clamp(max=self.width - 1)
+        head_BK = head_BK.gather(1, left_BK)  # the head's token for position start + 1 + column
+        draft_BK = self.token_BN.gather(1, self.place_BK() + 1)
+        asked_BK = (self.column_K + 1 < self.drafted_B.unsqueeze(1)) & check_B.unsqueeze(1)
+        agreed_BK = ((head_BK == draft_BK) & asked_BK).cumprod(dim=1).bool()
+        agreed_B = agreed_BK.sum(dim=1)
+        kept_B = torch.minimum(agreed_B + 1, self.length_B.clamp(min=1))
+        whole_B = agreed_B + 1 == self.drafted_B
+        self._count(asked_BK, agreed_BK, check_B & ~whole_B)
+        self._restart(check_B, kept_B, head_BK.gather(1, (kept_B - 1).unsqueeze(1)))
+        return kept_B * check_B, whole_B
+
+    def _count(self, asked_BK: Tensor, agreed_BK: Tensor, rejected_B: Tensor) -> None:
+        """Enter one verification into the statistics."""
+        reached_BK = asked_BK & torch.nn.functional.pad(agreed_BK[:, :-1], (1, 0), value=True)
+        self.checked_BK[:, 1:] += reached_BK[:, :-1]
+        self.accepted_BK[:, 1:] += agreed_BK[:, :-1]
+        self.rejections_B += rejected_B
+        self.stale_B += rejected_B & ~self.last_B
+
+    def _restart(self, check_B: Tensor, kept_B: Tensor, head_B1: Tensor) -> None:
+        """Start the checked rows' next block at the head's token, and end those that this token ends."""
+        self.start_B = self.start_B + kept_B * check_B
+        place_BK, check_B1 = self.place_BK(), check_B.unsqueeze(1)
+        first_K = self.column_K == 0
+        fresh_BK = torch.where(first_K, head_B1, self.empty)
+        self.token_BN.scatter_(1, place_BK, torch.where(check_B1, fresh_BK, self.token_BN.gather(1, place_BK)))
+        self.revealed_BN.scatter_(1, place_BK, torch.where(check_B1, first_K, self.revealed_BN.gather(1, place_BK)))
+        self.known_B = torch.where(check_B, self.start_B, self.known_B)
+        reason_B = torch.where(self.start_B >= self.settings.max_new_tokens, LENGTH, RUNNING)
+        reason_B = torch.where(self._is_eos(head_B1).squeeze(1), EOS, reason_B)
+        self.reason_B = torch.where(check_B, reason_B, self.reason_B)
+        self.pending_B = self.pending_B & ~check_B
+
+    def draft(self, logits_BKV: Tensor, draft_B: Tensor) -> None:
+        """Let the sampler choose positions of the blocks of `draft_B` and write their likeliest tokens (Alg. 2)."""
+        place_BK = self.place_BK()
+        token_BK, revealed_BK = self.token_BN.gather(1, place_BK), self.revealed_BN.gather(1, place_BK)
+        inside_BK = place_BK < self.settings.max_new_tokens  # the head itself gives the last token of the budget
+        masked_BK = ~revealed_BK & inside_BK & draft_B.unsqueeze(1) & self.live_B.unsqueeze(1)
+        predicted_BK, reveal_BK = self._choose(logits_BKV.flatten(0, 1), masked_BK, None)
+        token_BK, revealed_BK = torch.where(reveal_BK, predicted_BK, token_BK), revealed_BK | reveal_BK
+        self.token_BN.scatter_(1, place_BK, token_BK)
+        self.revealed_BN.scatter_(1, place_BK, revealed_BK)
+        self._close(token_BK, revealed_BK, inside_BK)
+
+    def _close(self, token_BK: Tensor, revealed_BK: Tensor, inside_BK: Tensor) -> None:
+        """Make rows pending whose draft is whole, or reaches an end token without a gap."""
+        gapless_BK = (revealed_BK | ~inside_BK).cumprod(dim=1).bool()
+        end_BK = gapless_BK & inside_BK & self._is_eos(token_BK)
+        ended_B, end_B = end_BK.any(dim=1), end_BK.int().argmax(dim=1)
+        size_B = inside_BK.sum(dim=1)
+        self.length_B = torch.where(ended_B, end_B, size_B)
+        self.drafted_B = torch.where(ended_B, end_B + 1, size_B)
+        self.pending_B = self.live_B & (ended_B | gapless_BK.all(dim=1))
+        self.last_B = ended_B | (self.start_B + self.length_B >= self.settings.max_new_tokens)
+
+
+class VerifiedEngine(Engine):
+    """The engine of verified decoding: prefills all but the prompt's last token, which is the first segment to feed."""
+
+    rows: VerifiedRows
+
+    def __init__(
+        self, model: PreTrainedModel, prompts: list[Tensor], settings: Settings, generator: torch.Generator | None
+    ) -> None:
+        self.prompt_end_B = torch.stack([prompt[-1] for prompt in prompts]).to(model.device)
+        super().__init__(model, [prompt[:-1] for prompt in prompts], settings, generator)
+
+    def _new_rows(self, count: int) -> Rows:
+        return VerifiedRows(self.settings, self.prompt_end_B)
+
+    def _step(self) -> tuple[str, int]:
+        """Feed the pending segments causally, verify them, and draft the blocks of the other rows and the next ones."""
+        rows, k, wide = self.rows, self.width, self.kind == "fused"
+        check_B = rows.live_B & rows.pending_B
+        follow_B = check_B & ~rows.last_B
+        draft_B = rows.live_B & ~check_B
+        fed_B, fed_BK = rows.length_B * check_B, rows.fed_BK()
+        block_BK = rows.token_BN.gather(1, rows.place_BK() + fed_B.unsqueeze(1))
+        if wide:
+            ids, real_B = torch.cat([fed_BK, block_BK], dim=1), fed_B + k * rows.live_B
+        else:
+            ids, real_B = torch.where(check_B.unsqueeze(1), fed_BK, block_BK), fed_B + k * draft_B
+        block = k if wide else k * draft_B.unsqueeze(1)
+        logits = forward(self.model, self.cache, ids, block=block, keep=ids.shape[1], real_B=real_B, span=self.longest)
+        for kind, row_B in (("fused", follow_B), ("block", draft_B), ("verify", check_B & rows.last_B)):
+            rows.nfe[kind] += row_B
+        if self.checking:
+            kept_B, whole_B = rows.verify(logits[:, :k], check_B, self.generator)
+            self.cache.commit(kept_B)
+            draft_B = draft_B | (follow_B & whole_B)
+        rows.draft(logits[:, -k:], draft_B)
+        return self.kind, ids.shape[1]
+
+    def _look(self) -> None:
+        """Ask the device, once per forward, who goes on and with what."""
+        rows = self.rows
+        live_B = rows.live_B
+        check_B = live_B & rows.pending_B
+        after_B = (self.cache.length_B + rows.length_B * check_B + self.width) * live_B
+        asked = torch.stack([live_B.long(), check_B.long(), (check_B & ~rows.last_B).long(), after_B]).tolist()
+        self.alive, self.checking = [bool(live) for live in asked[0]], any(asked[1])
+        self.kind = "fused" if any(asked[2]) else "block" if sum(asked[0]) > sum(asked[1]) else "verify"
+        self.longest = max(asked[3])
+
+    def verification(self) -> Verification:
+        """Return how the drafts fared."""
+        rows = self.rows
+        return Verification(
+            checked=rows.checked_BK, accepted=rows.accepted_BK, rejections=rows.rejections_B,
+            stale=rows.stale_B,
+        )  # fmt: skip
