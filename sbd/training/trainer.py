@@ -128,11 +128,13 @@ class SBDTrainer(Trainer):
         }  # fmt: skip
         for name, value in added.items():
             self.sums[name] = self.sums[name] + value
-        self.sums["block_size"] = block
+        self.sums["block_size"] = block / self.accelerator.num_processes  # the same in every process of a step
 
     def take_sums(self) -> dict[str, float]:
-        """Return the sums since the last call, as numbers, and start again from zero."""
-        sums = {name: float(value) for name, value in self.sums.items()}
+        """Return the sums over all processes since the last call, as numbers, and start again from zero."""
+        values = torch.tensor([float(value) for value in self.sums.values()], dtype=torch.float64)
+        total = self.accelerator.reduce(values.to(self.accelerator.device), reduction="sum").tolist()
+        sums = dict(zip(self.sums, total, strict=True))
         self.sums = dict.fromkeys(self.sums, 0.0)
         return sums
 

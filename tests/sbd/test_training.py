@@ -210,12 +210,16 @@ def test_order_shows_every_row_once_an_epoch_and_groups_lengths():
 # --- runs -----------------------------------------------------------------------------------------------------------
 
 
+def steps_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_killed_at_any_moment_it_ends_with_the_same_weights(setup, tmp_path, optimizer):
     config = write_config(setup | {"optimizer": optimizer}, tmp_path)
     assert main(["--config", config]) == 0
     whole = load_file(tmp_path / "run" / "model.safetensors")
-    losses = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
+    losses = steps_of(tmp_path / "run")
     assert [line["step"] for line in losses] == list(range(1, 13))
     assert sum(line["ntp_loss"] for line in losses[-3:]) < sum(line["ntp_loss"] for line in losses[:3]), "it learns"
 
@@ -235,10 +239,27 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(setup, tmp_path, opt
     resumed = load_file(again / "model.safetensors")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    steps = [json.loads(line) for line in (again / "losses.jsonl").read_text().splitlines()]
+    steps = steps_of(again)
     assert [(s["step"], s["ntp_loss"], s["matp_loss"]) for s in steps] == [
         (s["step"], s["ntp_loss"], s["matp_loss"]) for s in losses
     ]
+
+
+def test_two_processes_train_as_one_with_the_same_rows(setup, tmp_path):
+    """Data parallelism splits each step's rows and changes nothing but rounding; the log sums over the processes."""
+    config = write_config(setup | {"objective": "ntp", "steps": 4}, tmp_path)
+    assert main(["--config", config]) == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    split = ["--set", f"output={tmp_path / 'two'}", "--set", "batch_size=4"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [*launcher, "-m", "sbd.training", "--config", config, *split]
+    subprocess.run(command, check=True, capture_output=True, env=environment, timeout=240)
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "two"))
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=1e-5)
+    for first, second in zip(*(steps_of(tmp_path / name) for name in ("run", "two")), strict=True):
+        assert (first["ntp_tokens"], first["positions"] > 0) == (second["ntp_tokens"], second["positions"] > 0)
+        assert second["ntp_loss"] == pytest.approx(first["ntp_loss"], rel=1e-5)
 
 
 def test_checkpoint_is_a_plain_folder_that_continues_as_a_base(setup, tmp_path):
