@@ -113,7 +113,7 @@ class ArmFile(Generic[Line]):
                     "(other weights or settings); choose another folder with --out, or start over with --fresh"
                 )
             self.lines[line.key] = line
-        _drop_torn_line(path)
+        drop_torn_line(path)
 
     def __contains__(self, key: str) -> bool:
         return key in self.lines
@@ -187,7 +187,7 @@ def _types(annotation: str) -> tuple[type, ...]:
     return result
 
 
-def _drop_torn_line(path: Path) -> None:
+def drop_torn_line(path: Path) -> None:
     """Cut what follows the last line end off the file, so that the next append starts a line of its own."""
     data = path.read_bytes()
     end = data.rfind(b"\n") + 1
