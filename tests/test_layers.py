@@ -16,6 +16,7 @@ ORDER = {
     ],
     "harness": [
         "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "arms", "results", "machine", "engine", "run", "wallclock",
+        "evalplus_backend", "livecodebench",
         "render", "tables", "layout", "rooflines", "audit", "options", "table1", "reproduce",
         "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
         "lm_eval_model",

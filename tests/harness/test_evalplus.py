@@ -65,10 +65,16 @@ LEAVE_A_CHILD = "import ctypes, time; ctypes.CDLL(None).fork() or time.sleep(600
 
 
 @needs_sandbox
-@pytest.mark.parametrize("hostile", [KILL_ALL, LEAVE_A_CHILD], ids=["killing the evaluator", "leaving a child"])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param(KILL_ALL, id="killing the evaluator"),
+        pytest.param(LEAVE_A_CHILD, id="leaving a child", marks=pytest.mark.slow),
+    ],
+)
 def test_a_hostile_solution_takes_no_other_down(hostile: str) -> None:
     solutions = {"HumanEval/0": whole(PROBLEMS[0]), "HumanEval/1": whole(PROBLEMS[1], f"{hostile}; return 0")}
-    verdicts = score("humaneval", PROBLEMS[:2], solutions, tier=TIER, test_seconds=5.0)
+    verdicts = score("humaneval", PROBLEMS[:2], solutions, tier=TIER, test_seconds=2.0)
     assert verdicts["HumanEval/0"].plus_passed and not verdicts["HumanEval/1"].base_passed
 
 
