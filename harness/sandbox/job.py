@@ -53,6 +53,7 @@ class Job:
             runs the source as a program on each input, a text of standard input.
         inputs: as above, of built-in types.
         limits: see Limits.
+        prelude: our own Python text, run once before; the source sees its names.
         packages: whether the installed packages can be imported, not just the standard library.
         readable: absolute paths of files that the source may read, at the same place.
         proc: whether /proc is there.
@@ -63,6 +64,7 @@ class Job:
     inputs: Sequence[Any]
     entry_point: str | None = None
     limits: Limits = Limits()
+    prelude: str = ""
     packages: bool = False
     readable: tuple[str, ...] = ()
     proc: bool = False

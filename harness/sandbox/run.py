@@ -84,7 +84,7 @@ def run_many(jobs: Sequence[Job], tier: str | None = None, workers: int | None =
 def _request(job: Job, tier: str) -> dict[str, Any]:
     """Return what child/job.py reads."""
     return {
-        "source": job.source, "entry_point": job.entry_point, "inputs": list(job.inputs),
+        "source": job.source, "prelude": job.prelude, "entry_point": job.entry_point, "inputs": list(job.inputs),
         "limits": dataclasses.asdict(job.limits), "count_processes": tiers.counts_processes(tier),
         "own_processes": tier != "limits",
         "packages": tiers.package_folders() if job.packages else [], "proc": job.proc,

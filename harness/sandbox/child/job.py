@@ -72,9 +72,10 @@ def confine(limits: dict[str, Any], count_processes: bool) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"], limits["processes"]))
 
 
-def new_module(name: str) -> dict[str, Any]:
-    """Return the names of a fresh module that is registered under `name`."""
+def new_module(name: str, prelude: str) -> dict[str, Any]:
+    """Return the names of a fresh module that is registered under `name` and has run the prelude."""
     module = sys.modules[name] = type(sys)(name)
+    exec(prelude, module.__dict__)
     return module.__dict__
 
 
@@ -90,7 +91,7 @@ def describe(problem: BaseException) -> str:
 def call_function(request: dict[str, Any], report: Callable[[str], None]) -> None:
     """Define the source and report its entry point's result on each argument list; raises what the source raises."""
     confine(request["limits"], request["count_processes"])
-    names = new_module("solution")
+    names = new_module("solution", request["prelude"])
     exec(compile(request["source"], "<solution>", "exec"), names)
     first, *rest = request["entry_point"].split(".")
     function = names[first]
@@ -102,12 +103,14 @@ def call_function(request: dict[str, Any], report: Callable[[str], None]) -> Non
 
 def run_program(request: dict[str, Any], report: Callable[[str], None]) -> None:
     """Report what the source prints on each text of standard input, each time in a fork; raises ChildFailed."""
+    names = new_module("__main__", request["prelude"])
+    names["exit"] = names["quit"] = sys.exit
     for text in request["inputs"]:
         status_reader, status_writer = os.pipe()
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            become_program(request, text, writer, status_writer)
+            become_program(request, names, text, writer, status_writer)
         os.close(writer)
         os.close(status_writer)
         printed = collect(reader, pid, request["limits"]["output_bytes"])
@@ -175,7 +178,7 @@ def left_behind() -> bool:
     return True
 
 
-def become_program(request: dict[str, Any], text: str, writer: int, status_writer: int) -> None:
+def become_program(request: dict[str, Any], names: dict[str, Any], text: str, writer: int, status_writer: int) -> None:
     """Run the source as the main program of this fork, with real standard streams, and end it; never returns."""
     stdin = os.memfd_create("stdin")
     with open(stdin, "wb", closefd=False) as stream:
@@ -188,8 +191,6 @@ def become_program(request: dict[str, Any], text: str, writer: int, status_write
     sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     confine(request["limits"], request["count_processes"])
-    names = new_module("__main__")
-    names["exit"] = names["quit"] = sys.exit
     try:
         try:  # noqa: SIM105 (contextlib is a slow import)
             exec(compile(request["source"], "<solution>", "exec"), names)
