@@ -91,6 +91,11 @@ class Arm:
         return decoding_of(self.entry, self.sampling)
 
     @property
+    def measures_budget(self) -> bool:
+        """Whether the forwards for the whole budget of tokens are counted too, in a second decoding without an end."""
+        return False
+
+    @property
     def configuration(self) -> dict[str, Any]:
         """Everything that decides this arm's records, as plain JSON values."""
         return {

@@ -58,8 +58,10 @@ def check_positions(engine: Engine, arm: Arm, prompts: Sequence[torch.Tensor]) -
         )
 
 
-def generate(engine: Engine, arm: Arm, prompts: Sequence[torch.Tensor]) -> Generation:
-    """Decode a batch of prompts as the arm says; returns sbd's Generation."""
+def generate(
+    engine: Engine, arm: Arm, prompts: Sequence[torch.Tensor], *, to_budget: bool = False
+) -> Generation:  # fmt: skip
+    """Decode a batch of prompts as the arm says; with `to_budget` nothing but the budget of tokens ends a row."""
     how = arm.decoding
     sampler: dict[str, Any] = (
         {"sampler": how.sampler, "gamma": how.gamma_nats, "block_size": how.block_size} if how.sampler else {}
@@ -68,6 +70,6 @@ def generate(engine: Engine, arm: Arm, prompts: Sequence[torch.Tensor]) -> Gener
     return sbd.generate(
         engine.model, [ids.to(engine.model.device) for ids in prompts],
         decoding=how.decoding, max_new_tokens=how.max_new_tokens, temperature=how.temperature,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-        stop_strings=list(how.stop) or None, tokenizer=tokenizer, **sampler,
+        eos_token_id=() if to_budget else tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        stop_strings=None if to_budget else list(how.stop) or None, tokenizer=tokenizer, **sampler,
     )  # fmt: skip

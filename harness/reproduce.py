@@ -28,10 +28,15 @@ examples:
       Ignores existing records: makes new ones below ./fresh and writes the table there.
   python -m harness.reproduce --table 1 --weights runs --out trial
       The same for checkpoints of your own, in runs/MODEL/ntp and runs/MODEL/sbd; everything is written below ./trial.
+  python -m harness.reproduce --figure 5
+      Accuracy over forwards; likewise 1, 3, 4, 12, 13. Makes the records its sweep lacks, then draws.
+  python -m harness.reproduce --all
+      Every table and figure; what cannot be made is said at the end, and the exit code is then 2.
   python -m harness.reproduce --table 3 --gpu h200 --shape llama-3.1-8b --dtype bf16
       The roofline of section 4 for another accelerator, model and number format; no model is run.
 
-files: OUT/results/SCALE/MODEL/LOSS-SAMPLING/BENCHMARK.jsonl (one line a problem), OUT/reports/SCALE/table1.{csv,md,tex}
+files: OUT/results/SCALE/MODEL/LOSS-SAMPLING/BENCHMARK.jsonl (one line a problem),
+       OUT/reports/SCALE/table1.{csv,md,tex}, OUT/reports/SCALE/figure5.{png,pdf,csv}
 """
 
 
@@ -40,6 +45,39 @@ def table1(options: Options) -> str:
     from harness.table1 import build  # here, so that what needs no model starts without torch
 
     return build(options)
+
+
+def table2(options: Options) -> str:
+    """Make Table 2."""
+    from harness.table2 import build_table2
+
+    return _written(build_table2(options))
+
+
+def figure(number: str, options: Options) -> str:
+    """Make one of the paper's figures."""
+    from harness.studies import BUILDERS
+
+    return _written(BUILDERS[number](options))
+
+
+def everything(options: Options) -> str:
+    """Make every table and figure, one after the other.
+
+    Raises:
+        ValueError: at the end, naming what could not be made and why.
+    """
+    makers = {f"table {name}": make for name, make in TABLES.items()} | {"audit": audit}
+    makers |= {f"figure {name}": make for name, make in FIGURES.items()}
+    failed = []
+    for name, make in makers.items():
+        try:
+            print(f"{name}: {make(options)}", flush=True)
+        except ValueError as error:
+            failed.append(f"{name}: {_one_line(error)}")
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(makers)} were not made: {'; '.join(failed)}")
+    return f"All {len(makers)} tables and figures are below {options.reports}"
 
 
 def audit(options: Options) -> str:
@@ -60,11 +98,13 @@ def _written(paths: Sequence[Path]) -> str:
 
 TABLES: dict[str, Callable[[Options], str]] = {
     "1": table1,
+    "2": table2,
     "3": partial(_roofline, build_table3),
     "4": partial(_roofline, build_table4),
 }
 """What --table can make: each takes the options, writes its files below `options.reports` and returns what to print."""
 FIGURES: dict[str, Callable[[Options], str]] = {
+    **{number: partial(figure, number) for number in ("1", "3", "4", "5", "12", "13")},
     "roofline": partial(_roofline, build_figure),
 }
 """What --figure can make, likewise."""
@@ -79,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     what = result.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", metavar="N", help=f"which table of the paper: {', '.join(TABLES)}")
     what.add_argument("--figure", metavar="NAME", help=f"which figure: {', '.join(FIGURES)}")
+    what.add_argument("--all", action="store_true", help="every table and figure, and the audit")
     what.add_argument("--audit", action="store_true", help="what the sample sizes let the paper's own Table 1 show")
     result.add_argument("--scale", default="mini", help="size of the models and benchmarks (default: mini)")
     result.add_argument(
@@ -146,6 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _maker(asked: argparse.Namespace) -> Callable[[Options], str]:
+    if asked.all:
+        return everything
     if asked.audit:
         return audit
     option, name, known = (

@@ -86,7 +86,33 @@ class Timing:
         return f"{self.item_id}/{self.sampling}/{self.repeat}"
 
 
-Line = TypeVar("Line", Record, Timing)
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One multiple-choice item, answered by log-likelihood: each choice's sum in nats, and which of them is right.
+
+    `correct` takes the greatest sum, `correct_normalised` the greatest sum a character of the choice (lm-eval's acc and
+    acc_norm).
+    """
+
+    run_id: str
+    scale: str
+    model: str
+    weights_hash: str
+    loss: str
+    task: str
+    item_id: str
+    label: int
+    loglikelihoods: list[float]
+    correct: bool
+    correct_normalised: bool
+
+    @property
+    def key(self) -> str:
+        """What is unique in a file of choices."""
+        return self.item_id
+
+
+Line = TypeVar("Line", Record, Timing, Choice)
 
 
 class ArmFile(Generic[Line]):

@@ -49,14 +49,22 @@ def decode(arm: Arm, engine: Engine, problems: Sequence[Problem]) -> list[Answer
     prompts = [prompt_ids(engine.tokenizer, problem.prompt) for problem in problems]
     try:
         generation = generate(engine, arm, prompts)
+        budget = generate(engine, arm, prompts, to_budget=True).ledger if arm.measures_budget else None
     except (ValueError, RuntimeError) as error:
         if len(problems) > 1:
             return [answer for problem in problems for answer in decode(arm, engine, [problem])]
         return [Answer(problems[0], _failed(str(error)))]
     ledger, rows = generation.ledger, len(problems)
-    share = {"prefill": ledger.seconds_prefill / rows, "decode": ledger.seconds_decode / rows}
+    share = {
+        "prefill": round(ledger.seconds_prefill / rows, 6),
+        "decode": round(ledger.seconds_decode / rows, 6),
+    }
     return [
-        Answer(problem, _decoded(engine.tokenizer, generation, row) | {"seconds": share, "batch_rows": rows})
+        Answer(
+            problem,
+            _decoded(engine.tokenizer, generation, row)
+            | {"seconds": share, "batch_rows": rows, "nfe_budget": budget.nfe_decode(row) if budget else None},
+        )
         for row, problem in enumerate(problems)
     ]
 
@@ -75,7 +83,7 @@ def _decoded(tokenizer: PreTrainedTokenizerBase, generation: Generation, row: in
 def _failed(error: str) -> dict[str, Any]:
     return {
         "generated_ids": [], "text": "", "stop_reason": "error", "error": f"decoding failed: {error}",
-        "nfe": {}, "nfe_decode": 0, "seconds": {"prefill": 0.0, "decode": 0.0}, "batch_rows": 1,
+        "nfe": {}, "nfe_decode": 0, "nfe_budget": None, "seconds": {"prefill": 0.0, "decode": 0.0}, "batch_rows": 1,
     }  # fmt: skip
 
 
@@ -83,7 +91,7 @@ def _record(arm: Arm, common: dict[str, Any], answer: Answer, score: Score) -> R
     failed = answer.fields["error"]
     return Record(
         **common, run_id=arm.run_id, item_id=answer.problem.item_id, prompt_hash=prompt_hash(answer.problem),
-        correct=score.correct and failed is None, extracted=score.extracted, nfe_budget=None, sandbox=score.sandbox,
+        correct=score.correct and failed is None, extracted=score.extracted, sandbox=score.sandbox,
         **{**answer.fields, "error": failed or score.error},
     )  # fmt: skip
 

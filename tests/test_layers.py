@@ -15,18 +15,20 @@ ORDER = {
         "verified", "decode", "stops", "generate", "roofline", "training",
     ],
     "harness": [
-        "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "arms", "results", "machine", "engine", "run", "wallclock",
+        "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "arms", "results", "machine", "engine", "run",
+        "wallclock",
         "evalplus_backend", "livecodebench",
-        "render", "tables", "layout", "rooflines", "audit", "options", "table1", "reproduce",
+        "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "choices", "options",
+        "table1", "likelihood", "table2", "studies", "reproduce",
         "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
         "lm_eval_model",
     ],
 }  # fmt: skip
 """Top to bottom as in docs/architecture.md; the package's own __init__ stands below all of its modules."""
 
-WRITERS = {"run", "wallclock", "engine"}
+WRITERS = {"run", "wallclock", "engine", "likelihood"}
 """Modules of harness that make records; what judges records must not import them."""
-JUDGES = {"stats", "errata", "render", "tables", "layout", "rooflines", "audit"}
+JUDGES = {"stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures"}
 
 
 def sources(package: str) -> list[Path]:
