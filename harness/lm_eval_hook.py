@@ -1,24 +1,29 @@
 """Tells lm-eval about the model type `sbd` as soon as lm-eval looks at its own model types; standard library alone.
 
 lm-eval has no plug-ins: it fills its registry from one dict, when `lm_eval.models` is imported. A `.pth` line of the
-installed distribution imports this module (under the name `_sbd_lm_eval_hook`) at the start of the interpreter, and
-`Finder` then waits for that import.
+installed distribution imports this module (under the name `_sbd_lm_eval_hook`) at the start of every interpreter, so
+it imports next to nothing; `Finder` then waits for that import.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
-from typing import Any
+from importlib.machinery import PathFinder
+
+TYPE_CHECKING = False
+"""What typing.TYPE_CHECKING is; importing typing would cost every start of Python some milliseconds."""
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 NAME, TARGET = "sbd", "harness.lm_eval_model:SBDLM"
 AWAITED = "lm_eval.models"
 
 
-class Finder(MetaPathFinder):
+class Finder:
     """Finds nothing but `lm_eval.models`, which it loads the usual way and then adds NAME to the registry."""
 
     def find_spec(

@@ -209,14 +209,15 @@ class SBDLM(HFLM):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run lm-eval's own command line with this model type, our tasks and a data folder; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m harness.lm_eval_model", add_help=False)
+    parser = argparse.ArgumentParser(prog="python -m harness.lm_eval_model", add_help=False, allow_abbrev=False)
     parser.add_argument("--data-dir", help="folder of benchmark files (docs/benchmarks.md)")
     own, rest = parser.parse_known_args(argv)
     if own.data_dir:
         os.environ[DATA_DIR_VARIABLE] = own.data_dir
-    if "--model" not in rest:
-        rest = ["--model", lm_eval_hook.NAME, *rest]
-    if "--include_path" not in rest:
+    given = {argument.partition("=")[0] for argument in rest}
+    if not given & {"--model", "-M", "ls", "validate"}:
+        rest += ["--model", lm_eval_hook.NAME]
+    if "--include_path" not in given:
         rest += ["--include_path", str(TASKS)]
     sys.argv = ["lm_eval", *rest]
     try:

@@ -54,10 +54,10 @@ def without_padding(requests: Sequence[Instance]) -> list[int]:
 
 def places(requests: Sequence[Instance], asked: Iterable[int]) -> dict[int, Place]:
     """Return whose answer each asked request is."""
-    seen: Counter[int] = Counter()
+    seen: Counter[tuple[str, int]] = Counter()
     result = {}
     for index in asked:
-        request = requests[index]
-        result[index] = Place(str(request.task_name), int(request.doc_id or 0), seen[id(request)])
-        seen[id(request)] += 1
+        document = (str(requests[index].task_name), int(requests[index].doc_id or 0))
+        result[index] = Place(*document, seen[document])
+        seen[document] += 1
     return result

