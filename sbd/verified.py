@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from sbd.engine import Engine
 from sbd.ledger import Verification
 from sbd.model import forward
-from sbd.rows import EOS, LENGTH, RUNNING, Rows, Settings
+from sbd.rows import EOS, LENGTH, RUNNING, FindStop, Rows, Settings
 
 
 class VerifiedRows(Rows):
@@ -139,6 +139,12 @@ class VerifiedEngine(Engine):
 
     def _new_rows(self, count: int) -> Rows:
         return VerifiedRows(self.settings, self.prompt_end_B)
+
+    def _prefill(self, find_stop: FindStop | None) -> None:
+        """Prefill what there is: prompts of one token leave nothing to."""
+        super()._prefill(find_stop)
+        if not self.forwards:
+            self._look()
 
     def _step(self) -> tuple[str, int]:
         """Feed the pending segments causally, verify them, and draft the blocks of the other rows and the next ones."""

@@ -167,7 +167,7 @@ def test_gamma_0_reveals_one_token_per_forward(tiny: Build, prompts: list[Tensor
 
 def test_unbounded_gamma_takes_one_forward_per_block(tiny: Build, prompts: list[Tensor]) -> None:
     out = generate(tiny("llama"), prompts, gamma=float("inf"), block_size=8, max_new_tokens=21)
-    assert out.ledger.nfe == {"prefill": [1] * 4, "fused": [2] * 4, "block": [1] * 4, "ar": [0] * 4}
+    assert out.ledger.nfe == {"prefill": [1] * 4, "fused": [2] * 4, "block": [1] * 4, "verify": [0] * 4, "ar": [0] * 4}
     assert [(f.kind, f.width) for f in out.ledger.forwards] == [
         ("prefill", 12),
         ("block", 8),

@@ -214,6 +214,9 @@ def test_command_line_prints_text_and_cost(checkpoint: Path, capsys: pytest.Capt
     )
     assert main([*common, "--decoding", "ar"]) == 0
     assert "NFE 9, 1.00 tokens per forward" in capsys.readouterr().out
+    assert main([*common, "--decoding", "ar"]) == main([*common, "--verify", "--gamma", "5", "--block-size", "4"]) == 0
+    expected, _, verified, cost = capsys.readouterr().out.splitlines()
+    assert verified == expected and "9 tokens" in cost
 
 
 @pytest.mark.parametrize(
