@@ -22,7 +22,7 @@ COLOURS = {
     model: colour for pair, colour in zip(MODELS.items(), (style.BLUE, style.RED), strict=True) for model in pair
 }
 """Of our base models and of the paper's models that they stand for."""
-MARKED = (0.1, 0.4, 1.5)
+MARKED = (0.1, 0.8)
 """Gammas, in nats, that are written beside our points."""
 
 
