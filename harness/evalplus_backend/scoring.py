@@ -24,6 +24,8 @@ START_SECONDS, PROBLEM_SECONDS = 120.0, 130.0
 MEMORY = 4 << 30
 """Bytes of address space that evalplus gives a solution."""
 
+# DEVIATION evalplus 0.3.1: it forgets to count the passed tests of HumanEval/32 (find_zero), so that no solution
+# passes, not even its own; the driver adds the missing count where that code is found.
 DRIVER = """
 import json, os, resource, sys
 request = json.load(sys.stdin)
@@ -40,6 +42,12 @@ for name in ("problems", "samples"):
     with open(f"/tmp/{name}.jsonl", "w") as stream:
         stream.writelines(json.dumps(line) + "\\n" for line in request[name])
 sys.stdout = open(os.devnull, "w")
+import inspect
+import evalplus.eval
+end = "assert abs(_poly(*inp, out)) <= atol\\n"
+passed = "details[i] = True; progress.value += 1\\n"
+exec(inspect.getsource(evalplus.eval.unsafe_execute).replace(end + 28 * " " + "continue", end + 28 * " " + passed
+     + 28 * " " + "continue"), evalplus.eval.__dict__)
 from evalplus.evaluate import evaluate
 evaluate(dataset=request["dataset"], samples="/tmp/samples.jsonl", parallel=request["parallel"],
          min_time_limit=request["test_seconds"])

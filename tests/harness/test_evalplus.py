@@ -46,18 +46,23 @@ def whole(line: Mapping[str, Any], body: str | None = None) -> str:
 
 @needs_sandbox
 def test_right_wrong_and_half_right_solutions() -> None:
-    problems = [*PROBLEMS, {**PROBLEMS[0], "task_id": "HumanEval/3"}]
+    root = {**problem(4, "find_zero", "return 1.0", [[[-1.0, 1.0]]], [[[-2.0, 2.0]]]), "atol": 1e-4}
+    problems = [*PROBLEMS, {**PROBLEMS[0], "task_id": "HumanEval/3"}, root, {**root, "task_id": "HumanEval/5"}]
     solutions = {
         "HumanEval/0": whole(PROBLEMS[0], "return x + x if x > 0 else 0"),
         "HumanEval/1": whole(PROBLEMS[1], "while True: pass"),
         "HumanEval/2": "",
         "HumanEval/3": whole(PROBLEMS[0]),
+        "HumanEval/4": whole(root),
+        "HumanEval/5": whole(root, "return 3.0"),
     }
     verdicts = score("humaneval", problems, solutions, tier=TIER)
     assert (verdicts["HumanEval/0"].base, verdicts["HumanEval/0"].plus) == ("pass", "fail")
     assert verdicts["HumanEval/0"].base_passed and not verdicts["HumanEval/0"].plus_passed
     assert verdicts["HumanEval/1"].base in ("fail", "timeout") and verdicts["HumanEval/2"].base == "fail"
-    assert verdicts["HumanEval/3"] == Verdict(base="pass", plus="pass", error=None, sandbox=str(TIER))
+    passed = Verdict(base="pass", plus="pass", error=None, sandbox=str(TIER))
+    assert verdicts["HumanEval/3"] == verdicts["HumanEval/4"] == passed
+    assert verdicts["HumanEval/5"].base == "fail"  # Its own rule: the polynomial's value at the root found.
 
 
 KILL_ALL = "import ctypes; [ctypes.CDLL(None).kill(-1, 9) for _ in range(9)]"
@@ -125,10 +130,10 @@ def real(dataset: str) -> list[dict[str, Any]]:
 
 @needs_sandbox
 def test_real_canonical_solutions_pass_and_empty_completions_fail() -> None:
-    """Two problems of each kind here; all of them in the test below, with -m slow."""
+    """Two problems of each kind here, one of them find_zero; all in the test below, with -m slow."""
     problems = real("humaneval")
     assert len(problems) == 164
-    chosen = [problems[n] for n in (0, 2, 53, 60)]
+    chosen = [problems[n] for n in (0, 32, 53, 60)]
     solutions = {line["task_id"]: whole(line) if n < 2 else line["prompt"] for n, line in enumerate(chosen)}
     verdicts = score("humaneval", chosen, solutions, tier=TIER, test_seconds=10.0)
     passed = [(verdicts[line["task_id"]].base_passed, verdicts[line["task_id"]].plus_passed) for line in chosen]
