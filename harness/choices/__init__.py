@@ -72,7 +72,10 @@ def items(benchmark: str) -> tuple[Item, ...]:
 
 
 def _results(benchmark: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield (context, choices, the right one first): a worked solution up to a result, and four numbers."""
+    """Yield (context, choices, the right one first): a worked solution up to a line, and the line with four results.
+
+    Choices are whole lines, so that they are cut into tokens as in training; what they share decides nothing.
+    """
     rng = Random(f"choice/{benchmark}")
     while True:
         sample = draw(benchmark, rng, test=True)
@@ -81,7 +84,9 @@ def _results(benchmark: str) -> Iterator[tuple[str, list[str]]]:
             match = rng.choice(found)
             right = int(match[1])
             wrong = rng.sample([right + step for step in (-10, -2, -1, 1, 2, 10)], CHOICES - 1)
-            yield sample.prompt + sample.completion[: match.start(1) - 1], [f" {n}" for n in (right, *wrong)]
+            line = max(0, sample.completion.rfind("\n", 0, match.start()))
+            shared = sample.completion[line : match.start(1)]
+            yield sample.prompt + sample.completion[:line], [f"{shared}{n}" for n in (right, *wrong)]
 
 
 def _code(benchmark: str) -> Iterator[tuple[str, list[str]]]:

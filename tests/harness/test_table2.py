@@ -31,11 +31,12 @@ def test_items_are_distinct_and_answers_spread(name):
 def test_the_right_result_is_the_arithmetic_one(name):
     checked = 0
     for item in items(name):
-        found = re.search(r"(?:^|\s)(-?\d+) ([-+*/]) (-?\d+) =$", item.context)
+        found = re.search(r"(?:^|\s)(-?\d+) ([-+*/]) (-?\d+) = (-?\d+)$", item.choices[item.label])
         if found:
             a, operation, b = int(found[1]), found[2], int(found[3])
-            result = {"+": a + b, "-": a - b, "*": a * b, "/": a / b}[operation]
-            assert [float(choice) == result for choice in item.choices].index(True) == item.label
+            result = {"+": a + b, "-": a - b, "*": a * b, "/": a / (b or 1)}[operation]
+            right = [float(choice.rpartition("= ")[2]) == result for choice in item.choices]
+            assert right == [place == item.label for place in range(choices.CHOICES)]
             checked += 1
     assert checked > 300
 
@@ -80,9 +81,9 @@ def test_lm_eval_sums_what_a_plain_forward_gives(weights, tmp_path):
 
 def plain_sum(model, tokenizer, context: str, choice: str) -> float:
     """Log-likelihood of a choice in one forward; blanks before it belong to it, as in lm-eval."""
-    stripped = context.rstrip()
-    before = tokenizer(stripped, add_special_tokens=False)["input_ids"]
+    before = tokenizer(context.rstrip(), add_special_tokens=False)["input_ids"]
     ids = tokenizer(context + choice, add_special_tokens=False)["input_ids"]
+    assert ids[: len(before)] == before
     with torch.no_grad():
         scores = model(torch.tensor([ids])).logits[0].log_softmax(-1)
     return sum(float(scores[place - 1, ids[place]]) for place in range(len(before), len(ids)))
