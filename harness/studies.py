@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,9 @@ from harness.arms import checkpoint_of
 from harness.figures import attention, losses, speedups, tradeoffs
 from harness.options import DEFAULT_LIMIT, Options
 from harness.sweeps import AR, LENGTHS, Sweep
+
+STUDY = "scripts/train_mini_study.sh"
+"""What trains the checkpoints that Table 1 does not need."""
 
 
 def build_figure1(options: Options) -> list[Path]:
@@ -29,11 +33,11 @@ def build_figure1(options: Options) -> list[Path]:
         for model in options.models
     }
     frames = [_measure(part, options) for part in parts.values()]
+    frame = pd.concat(_some(frames, list(parts.values())), ignore_index=True)
     missing = {
-        model: _why(part)
+        model: _gap(_why(part), "scripts/train_mini.sh")
         for (model, part), frame in zip(parts.items(), frames, strict=True) if set(frame["checkpoint"]) < {"ntp", "sbd"}
     }  # fmt: skip
-    frame = pd.concat(_some(frames, list(parts.values())), ignore_index=True)
     return speedups.draw(frame, missing, f"{options.scale} scale", _folder(options))
 
 
@@ -62,7 +66,8 @@ def build_figure4(options: Options) -> list[Path]:
             missing[name] = f"no losses.jsonl in {folder}; scripts/train_mini.sh and train_mini_study.sh write it"
     if not logs:
         raise ValueError(next(iter(missing.values())))
-    return losses.draw(logs, missing, f"{options.scale} scale, {model}", _folder(options))
+    gaps = {name: _gap(why, STUDY) for name, why in missing.items()}
+    return losses.draw(logs, gaps, f"{options.scale} scale, {model}", _folder(options))
 
 
 def build_tradeoff(number: str, options: Options) -> list[Path]:
@@ -80,7 +85,7 @@ def build_tradeoff(number: str, options: Options) -> list[Path]:
     ])  # fmt: skip
     frame = _measure(sweep, options)
     _some([frame], [sweep])
-    missing = {name: sweep.missing[name] for name in LENGTHS if name not in set(frame["checkpoint"])}
+    missing = {name: _gap(_why(sweep, name), STUDY) for name in LENGTHS if name not in set(frame["checkpoint"])}
     return tradeoffs.draw(number, frame, names, missing, f"{options.scale} scale, {model}", _folder(options))
 
 
@@ -126,8 +131,16 @@ def _some(frames: list[pd.DataFrame], parts: Sequence[Sweep]) -> list[pd.DataFra
     return filled
 
 
-def _why(sweep: Sweep) -> str:
-    return next(iter(sweep.missing.values()), "no records")
+def _why(sweep: Sweep, checkpoint: str | None = None) -> str:
+    """Return why a checkpoint of a sweep, or the first missing one, could not be run."""
+    first = next(iter(sweep.missing.values()), "no records")
+    return sweep.missing.get(checkpoint, "no records") if checkpoint else first
+
+
+def _gap(why: str, script: str) -> str:
+    """Say on the command line why a part is missing; return the words for the figure, which name no folder."""
+    warnings.warn(f"left out: {why}", stacklevel=2)
+    return f"no checkpoint, no records ({script})"
 
 
 def _asked(options: Options, names: Sequence[str]) -> list[str]:

@@ -53,7 +53,8 @@ def items(benchmark: str) -> tuple[Item, ...]:
     if benchmark not in TASKS.values():
         raise ValueError(f"no multiple-choice set of {benchmark!r}; known: {', '.join(TASKS.values())}")
     questions = _code(benchmark) if benchmark in _HEAD else _results(benchmark)
-    result, seen = [], set()
+    result: list[Item] = []
+    seen: set[str] = set()
     for context, choices in questions:
         if context in seen:
             continue

@@ -69,7 +69,7 @@ def label_ends(ax: Axes, curves: Sequence[Curve], *, share: float = 0.25) -> Non
     _widen(ax, share, 0.22 if any(curve.notes and curve.side == "left" for curve in curves) else 0.0)
     low, high = ax.get_ylim()
     named = [curve for curve in curves if curve.label]
-    ends = [curve.points.loc[curve.points["x"].idxmax()] for curve in named]
+    ends = [curve.points.iloc[int(curve.points["x"].argmax())] for curve in named]
     heights = style.spread([float(end["y"]) for end in ends], 0.085 * (high - low))
     for curve, end, height in zip(named, ends, heights, strict=True):
         ax.annotate(

@@ -69,7 +69,7 @@ def draw(ours: pd.DataFrame, missing: Mapping[str, str], where: str, folder: Pat
 
 def _panel(ax: Axes, shown: pd.DataFrame) -> None:
     """Draw each model's line over gamma, its NTP star at speedup 1, and its name."""
-    curves = []
+    curves: list[Curve] = []
     for model in dict.fromkeys(shown["model"]):
         mine = shown[shown["model"] == model].rename(
             columns={"speedup": "x", "accuracy_pct": "y", "accuracy_low": "low", "accuracy_high": "high"}

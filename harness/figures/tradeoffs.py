@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -166,13 +166,18 @@ def _key(shown: pd.DataFrame) -> list[Artist]:
     if ("EB", "solution") in there:
         ends = {"budget": ", whole budget", "solution": ", to the solution's end"}
     handles: list[Artist] = [
-        Line2D([], [], color=style.GREY, marker=marker, linestyle=dash, label=sampler + ends[convention],
-               markerfacecolor="white" if hollow else style.GREY)
-        for (sampler, convention), (marker, dash, hollow) in LOOKS.items() if (sampler, convention) in there
+        Line2D([], [], color=style.GREY, label=sampler + ends[convention], **_marks(look))
+        for (sampler, convention), look in LOOKS.items() if (sampler, convention) in there
     ]  # fmt: skip
     if "AR" in set(shown["sampler"]):
         handles.append(Line2D([], [], color=style.GREY, marker="*", markersize=6, linestyle="", label="AR"))
     return handles
+
+
+def _marks(look: tuple[str, str, bool]) -> dict[str, Any]:
+    """Return a look of LOOKS as matplotlib's settings of a grey line."""
+    marker, dash, hollow = look
+    return {"marker": marker, "linestyle": dash, "markerfacecolor": "white" if hollow else style.GREY}
 
 
 def _caption(number: str, shown: pd.DataFrame, missing: Mapping[str, str]) -> str:
