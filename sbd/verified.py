@@ -23,6 +23,9 @@ from sbd.ledger import Verification
 from sbd.model import forward
 from sbd.rows import EOS, LENGTH, RUNNING, FindStop, Rows, Settings
 
+REUSE = 3
+"""Drafted tokens behind a wrong one that the head must agree with in a row for them to be checked again as they are."""
+
 
 class VerifiedRows(Rows):
     """Rows whose blocks start anywhere, with a token that is known to be right; column 0 is the prompt's last token.
@@ -41,6 +44,7 @@ class VerifiedRows(Rows):
         self.pending_B = torch.ones_like(self.last_B)
         self.checked_BK = torch.zeros(len(prompt_end_B), self.width, dtype=torch.long, device=prompt_end_B.device)
         self.accepted_BK = torch.zeros_like(self.checked_BK)
+        self.reused_B = torch.zeros_like(self.start_B)  # tokens behind the block's first that an earlier draft gave
         self.rejections_B, self.stale_B = torch.zeros_like(self.start_B), torch.zeros_like(self.start_B)
 
     def _columns(self) -> int:
@@ -63,6 +67,9 @@ class VerifiedRows(Rows):
         "accept d with probability p(d), else draw from p without d": both give d with p(d), and any other x with p(x).
         So whatever the draft is, the output is a sample of the head.
 
+        Tokens behind a wrong one on which draft and head agree all the same, REUSE of them or more, become the next
+        block's draft, which then needs no forward of its own.
+
         Args:
             logits_BKV: of the segments, right-aligned as `fed_BK`.
             check_B: rows whose segment was fed.
@@ -72,8 +79,12 @@ class VerifiedRows(Rows):
         head_BK = head_BK.gather(1, left_BK)  # the head's token for position start + 1 + column
         draft_BK = self.token_BN.gather(1, self.place_BK() + 1)
         asked_BK = (self.column_K + 1 < self.drafted_B.unsqueeze(1)) & check_B.unsqueeze(1)
-        agreed_BK = ((head_BK == draft_BK) & asked_BK).cumprod(dim=1).bool()
+        same_BK = (head_BK == draft_BK) & asked_BK
+        agreed_BK = same_BK.cumprod(dim=1).bool()
         agreed_B = agreed_BK.sum(dim=1)
+        behind_BK = self.column_K > agreed_B.unsqueeze(1)
+        run_B = ((same_BK | ~behind_BK).cumprod(dim=1) * behind_BK).sum(dim=1)
+        self.reused_B = run_B * (check_B & ~self.last_B & (run_B >= REUSE))
         kept_B = torch.minimum(agreed_B + 1, self.length_B.clamp(min=1))
         whole_B = agreed_B + 1 == self.drafted_B
         self._count(asked_BK, agreed_BK, check_B & ~whole_B)
@@ -92,10 +103,11 @@ class VerifiedRows(Rows):
         """Start the checked rows' next block at the head's token, and end those that this token ends."""
         self.start_B = self.start_B + kept_B * check_B
         place_BK, check_B1 = self.place_BK(), check_B.unsqueeze(1)
-        first_K = self.column_K == 0
-        fresh_BK = torch.where(first_K, head_B1, self.empty)
-        self.token_BN.scatter_(1, place_BK, torch.where(check_B1, fresh_BK, self.token_BN.gather(1, place_BK)))
-        self.revealed_BN.scatter_(1, place_BK, torch.where(check_B1, first_K, self.revealed_BN.gather(1, place_BK)))
+        token_BK, revealed_BK = self.token_BN.gather(1, place_BK), self.revealed_BN.gather(1, place_BK)
+        known_BK = self.column_K <= self.reused_B.unsqueeze(1)
+        fresh_BK = torch.where(self.column_K == 0, head_B1, torch.where(known_BK, token_BK, self.empty))
+        self.token_BN.scatter_(1, place_BK, torch.where(check_B1, fresh_BK, token_BK))
+        self.revealed_BN.scatter_(1, place_BK, torch.where(check_B1, known_BK, revealed_BK))
         self.known_B = torch.where(check_B, self.start_B, self.known_B)
         reason_B = torch.where(self.start_B >= self.settings.max_new_tokens, LENGTH, RUNNING)
         reason_B = torch.where(self._is_eos(head_B1).squeeze(1), EOS, reason_B)
@@ -115,7 +127,10 @@ class VerifiedRows(Rows):
         self._close(token_BK, revealed_BK, inside_BK)
 
     def _close(self, token_BK: Tensor, revealed_BK: Tensor, inside_BK: Tensor) -> None:
-        """Make rows pending whose draft is whole, or reaches an end token without a gap."""
+        """Make rows pending whose draft is whole, or reused, or reaches an end token without a gap."""
+        reused_B1 = self.reused_B.unsqueeze(1)
+        inside_BK = inside_BK & ((reused_B1 == 0) | (self.column_K <= reused_B1))
+        self.reused_B = torch.zeros_like(self.reused_B)
         gapless_BK = (revealed_BK | ~inside_BK).cumprod(dim=1).bool()
         end_BK = gapless_BK & inside_BK & self._is_eos(token_BK)
         ended_B, end_B = end_BK.any(dim=1), end_BK.int().argmax(dim=1)

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from sbd import generate
 from sbd.config import SBDConfig
 from sbd.masks import CLEAN, Layout, dense_mask
+from sbd.verified import REUSE
 
 KINDS = ("llama", "qwen2", "qwen3", "mistral", "gpt2")
 MASK = 60
@@ -34,10 +35,13 @@ def whole(model: PreTrainedModel, prompts: list[Tensor], count: int) -> list[lis
 
 
 @contextmanager
-def drafting(model: PreTrainedModel, truth: list[list[int]], rows: list[int], every: int) -> Iterator[list[int]]:
+def drafting(
+    model: PreTrainedModel, truth: list[list[int]], rows: list[int], every: int, head_too: bool = False
+) -> Iterator[list[int]]:
     """Let the model draft `truth` (prompt + completion of each row), but wrongly at one position in `every`.
 
-    Only the logits of masks change; the next-token head stays the model's own. `rows` are those that the batch holds.
+    Only the logits of masks change; the next-token head stays the model's own, or says `truth` whatever came before
+    (`head_too`). `rows` are those that the batch holds.
     Yields the widths of the forwards seen.
     """
     widths: list[int] = []
@@ -46,10 +50,11 @@ def drafting(model: PreTrainedModel, truth: list[list[int]], rows: list[int], ev
         ids, logits = kwargs["input_ids"], output.logits
         widths.append(ids.shape[1])
         first = ids.shape[1] - logits.shape[1]
-        for row, column in (ids[:, first:] == MASK).nonzero().tolist():
-            place = int(kwargs["position_ids"][row, first + column])
+        for row, column in ((ids[:, first:] == MASK) | head_too).nonzero().tolist():
+            mask = ids[row, first + column] == MASK
+            place = int(kwargs["position_ids"][row, first + column] + ~mask)
             wanted = truth[rows[row]][min(place, len(truth[rows[row]]) - 1)]
-            wrong = (place * 7 + rows[row]) % every == 0
+            wrong = mask and (place * 7 + rows[row]) % every == 0
             logits[row, column] = 0.0
             logits[row, column, (wanted + wrong) % MASK] = 3.0 + place * 0.618 % 5  # no two alike
 
@@ -88,6 +93,15 @@ def reveal(
         spent += cost
 
 
+def head(model: PreTrainedModel, tokens: list[int], first: int) -> list[int]:
+    """Return the next-token head's choices after the tokens from index `first` on."""
+    pos = torch.arange(len(tokens)).unsqueeze(0)
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([tokens]), position_ids=pos, use_cache=False).logits[0, first:]
+    logits[:, MASK] = -INF
+    return logits.argmax(dim=-1).tolist()
+
+
 def naive(
     model: PreTrainedModel, prompt: list[int], answer: list[int], k: int, gamma: float, budget: int, eos: list[int]
 ) -> dict[str, int]:
@@ -113,7 +127,12 @@ def naive(
         at += min(agreed, fed)
         if at == len(text) - 1:
             return count
-        block = [MASK] * k
+        wrong = draft[agreed + 1 :]
+        run = 0
+        if wrong and not last:
+            said = head(model, text[: at - agreed] + draft, at)
+            run = next((i for i, token in enumerate(wrong) if token != said[i]), len(wrong))
+        block = [MASK] * k if run < REUSE else [MASK, *wrong[:run]]
         if whole and not last:
             reveal(model, text[:at], block, room - fed, gamma, head=text[at])
         block[0] = text[at]
@@ -167,6 +186,23 @@ def test_good_drafts_give_ar_and_the_naive_count(
                 assert counted(model, [prompt], block_size=k, gamma=gamma, **options) == [together[row]]
             rows[:] = [0, 1, 2, 3]
         assert widths
+
+
+@pytest.mark.parametrize(("k", "gamma", "every"), [(16, INF, 5), (12, INF, 8), (16, 1.0, 11), (8, INF, 5)])
+def test_what_stands_behind_a_wrong_token_is_used_again(
+    tiny: Build, prompts: list[Tensor], k: int, gamma: float, every: int
+) -> None:
+    model, rows, generator = tiny("qwen3"), [0, 1, 2, 3], torch.Generator().manual_seed(5)
+    truth = torch.randint(0, MASK, (4, 50), generator=generator).tolist()
+    prompts = [torch.tensor(row[: len(prompt)]) for row, prompt in zip(truth, prompts, strict=True)]
+    with drafting(model, truth, rows, every, head_too=True):
+        together = counted(model, prompts, block_size=k, gamma=gamma, max_new_tokens=30)
+        for row, prompt in enumerate(prompts):
+            rows[:] = [row]
+            answer = truth[row][len(prompt) : len(prompt) + 30]
+            assert together[row] == naive(model, prompt.tolist(), answer, k, gamma, 30, [])
+    blocks, rejections = (sum(counts[kind] for counts in together) for kind in ("block", "rejections"))
+    assert (k, gamma) not in ((16, INF), (12, INF)) or blocks < rejections  # a rejection need not cost a draft
 
 
 def test_perfect_drafts_take_one_forward_a_block(tiny: Build, prompts: list[Tensor]) -> None:
