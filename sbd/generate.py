@@ -71,7 +71,7 @@ class Standard(TypedDict, total=False):
 
 def generate(
     model: PreTrainedModel, input_ids: Tensor | Sequence[Tensor], *, decoding: str = "sbd", sampler: str = "eb_entropy",
-    gamma: float = 0.1, block_size: int = 16, verify: bool = False, generator: torch.Generator | None = None,
+    gamma: float | None = None, block_size: int = 16, verify: bool = False, generator: torch.Generator | None = None,
     stop_strings: Sequence[str] | str | None = None, tokenizer: PreTrainedTokenizerBase | None = None,
     **standard: Unpack[Standard],
 ) -> Generation:  # fmt: skip
@@ -86,7 +86,7 @@ def generate(
         decoding: "sbd" or "ar".
         sampler: a name of sbd.samplers.SAMPLERS.
         gamma: the sampler's parameter: nats for the EB rules, f for "factor", a probability for "threshold", a count
-            for "topk".
+            for "topk". Default: 0.1, or with `verify` and "eb_entropy" no bound, which takes fewest forwards there.
         block_size: k, in tokens.
         verify: check every drafted token with the next-token head: at temperature 0 the output is that of "ar", token
             for token, at a higher one it has the distribution of "ar" (docs/verified.md).
@@ -101,6 +101,8 @@ def generate(
     """
     if "generation_config" in standard:
         standard = _from_transformers(standard, input_ids)
+    if gamma is None:
+        gamma = float("inf") if verify and sampler == "eb_entropy" else 0.1
     prompts = _prompts(input_ids, standard.get("attention_mask"))
     settings = _settings(
         model, standard, decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size, verify=verify
@@ -207,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--prompt", required=True, help="text to complete")
     parser.add_argument("--decoding", default="sbd", help=f"one of: {', '.join(DECODINGS)} (default: sbd)")
     parser.add_argument("--sampler", default="eb_entropy", help=f"one of: {', '.join(SAMPLERS)} (default: eb_entropy)")
-    parser.add_argument("--gamma", type=float, default=0.1, help="the sampler's parameter, nats for EB (default: 0.1)")
+    parser.add_argument("--gamma", type=float, help="sampler's parameter, nats for EB (default: 0.1; verified: inf)")
     parser.add_argument("--block-size", type=int, default=16, help="k, in tokens (default: 16)")
     parser.add_argument("--verify", action="store_true", help="check every draft: the output is that of --decoding ar")
     parser.add_argument("--max-new-tokens", type=int, default=256, help="budget (default: 256)")

@@ -18,6 +18,7 @@ import torch
 
 import sbd
 from harness import machine
+from harness.arms import weights_hash
 from harness.benchmarks import BENCHMARKS, Benchmark
 from harness.engine import prompt_ids
 
@@ -83,6 +84,7 @@ def study(checkpoint: Path, options: argparse.Namespace) -> None:
     file = OUT / f"{options.name or checkpoint.resolve().parent.name}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+    weights = weights_hash(checkpoint)
     done = [(line["benchmark"], line["how"], line["problems"]) for line in lines]
     for entry in BENCHMARKS.values():
         problems = entry.problems(options.problems)
@@ -97,7 +99,7 @@ def study(checkpoint: Path, options: argparse.Namespace) -> None:
             truth = truth or tokens
             if (entry.name, label, len(problems)) in done:
                 continue
-            record = {"benchmark": entry.name, "how": label, "batch": options.batch, **numbers}
+            record = {"benchmark": entry.name, "how": label, "batch": options.batch, "weights": weights, **numbers}
             record["machine"] = machine.facts(torch.device("cpu"))
             with file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(record) + "\n")

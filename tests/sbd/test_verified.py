@@ -275,6 +275,14 @@ def test_suppressed_tokens_are_never_emitted(tiny: Build, prompts: list[Tensor])
     assert all(len(tokens) == 12 and MASK not in tokens for tokens in out.tokens)
 
 
+def test_the_default_drafts_a_block_in_one_forward(tiny: Build, prompts: list[Tensor]) -> None:
+    default, unbounded, low = (
+        generate(tiny("llama"), prompts, verify=True, max_new_tokens=12, **gamma).ledger.nfe
+        for gamma in ({}, {"gamma": INF}, {"gamma": 0.1})
+    )
+    assert default == unbounded != low
+
+
 def test_verify_is_for_sbd(tiny: Build, prompts: list[Tensor]) -> None:
     with pytest.raises(ValueError, match="verify=True checks SBD's drafts; decoding='ar' makes none"):
         generate(tiny("llama"), prompts, decoding="ar", verify=True)
