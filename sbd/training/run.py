@@ -102,6 +102,7 @@ def _build_trainer(
         gradient_accumulation_steps=config.accumulation, learning_rate=config.lr, warmup_steps=config.warmup,
         lr_scheduler_type="cosine", weight_decay=config.weight_decay, adam_beta2=config.beta2,
         max_grad_norm=config.max_grad_norm, seed=config.seed, bf16=config.precision == "bfloat16",
+        use_cpu=not torch.accelerator.is_available(),  # without it the Trainer refuses bfloat16 on a CPU
         save_steps=config.save_every, save_total_limit=2, remove_unused_columns=False, logging_strategy="no",
         dataloader_pin_memory=torch.cuda.is_available(), **{"report_to": "none", **config.trainer},
     )  # fmt: skip

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, Trainer
 from sbd.loss import cross_entropy_sum
 from sbd.masks import Layout, block_mask, dense_mask
 from sbd.noise import Documents, add_noise, clean_layout, draw_block_size
+from sbd.training.attention import keep_attention_in_float32
 from sbd.training.config import TrainingConfig
 from sbd.training.data import BATCH_FIELDS, OrderedRows
 from sbd.training.optimizer import MuonWithAdamW, split_parameters
@@ -42,6 +43,8 @@ def install_objective(model: PreTrainedModel, config: TrainingConfig) -> None:
         raise ValueError(
             f"model type {model.config.model_type!r} changes its logits after the head; SBD training needs a plain head"
         )
+    if config.precision == "bfloat16" and config.attention == "sdpa" and not torch.accelerator.is_available():
+        keep_attention_in_float32(model)
     body = torch.compile(model.base_model) if config.compile else model.base_model
     build_mask = block_mask if config.attention == "flex_attention" else lambda layout: dense_mask(layout, model.dtype)
 

@@ -126,7 +126,7 @@ def test_the_command_line_reaches_them(
     ("arguments", "message"),
     [
         (["--table", "3", "--gpu", "tpu"], "unknown GPU 'tpu'"),
-        (["--figure", "99"], "--figure '99': unknown; choose from roofline"),
+        (["--figure", "99"], "--figure '99': unknown; choose from 1, 3, 4, 5, 12, 13, roofline"),
     ],
 )
 def test_the_command_line_refuses_in_one_line(

@@ -262,6 +262,18 @@ def test_two_processes_train_as_one_with_the_same_rows(setup, tmp_path):
         assert second["ntp_loss"] == pytest.approx(first["ntp_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("objective", ["ntp", "sbd"])
+def test_bfloat16_trains_on_a_cpu_as_float32_does(setup, tmp_path, objective):
+    """The same steps in lower precision: every loss stays within bfloat16's rounding of the float32 run's."""
+    config = write_config(setup | {"objective": objective, "steps": 6}, tmp_path)
+    assert main(["--config", config]) == 0
+    low = tmp_path / "low"
+    assert main(["--config", config, "--set", "precision=bfloat16", "--set", f"output={low}"]) == 0
+    for exact, rounded in zip(steps_of(tmp_path / "run"), steps_of(low), strict=True):
+        assert rounded["ntp_loss"] == pytest.approx(exact["ntp_loss"], rel=0.02)
+        assert rounded["ntp_loss"] != exact["ntp_loss"]
+
+
 def test_checkpoint_is_a_plain_folder_that_continues_as_a_base(setup, tmp_path):
     config = write_config(setup, tmp_path)
     assert main(["--config", config, "--set", "objective=ntp", "--set", "export_dtype=bfloat16"]) == 0
