@@ -15,13 +15,18 @@ from harness.benchmarks import Benchmark, benchmark
 MODELS: dict[str, str] = {"llama-mini": "Llama-3.1 8B", "qwen3-mini": "Qwen-3 8B"}
 """Our base models, and the base model of the paper that each stands for."""
 
-SAMPLINGS: dict[str, str] = {"NTP": "ntp", "SBD gamma_high": "gamma_high", "SBD gamma_low": "gamma_low"}
+VERIFIED = "SBD verified"
+"""The row that the paper does not have: SBD drafts, and the same model's next-token head checks (sbd.verified)."""
+
+SAMPLINGS: dict[str, str] = {
+    "NTP": "ntp", "SBD gamma_high": "gamma_high", "SBD gamma_low": "gamma_low", VERIFIED: "verified",
+}  # fmt: skip
 """Ways of decoding as Table 1 names them, and their short names in file names."""
 
 ROWS: tuple[tuple[str, str], ...] = (
-    ("ntp", "NTP"), ("sbd", "NTP"), ("sbd", "SBD gamma_high"), ("sbd", "SBD gamma_low"),
+    ("ntp", "NTP"), ("sbd", "NTP"), ("sbd", "SBD gamma_high"), ("sbd", "SBD gamma_low"), ("sbd", VERIFIED),
 )  # fmt: skip
-"""(loss, sampling) of the four rows each base model has in Table 1, in the paper's order."""
+"""(loss, sampling) of the rows each base model has in Table 1: the paper's four in its order, then ours."""
 
 BLOCK_SIZE = 16
 DTYPE = "float32"
@@ -29,7 +34,10 @@ DTYPE = "float32"
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How sbd.generate is called: all that decides which tokens come out, besides weights and prompt."""
+    """How sbd.generate is called: all that decides which tokens come out, besides weights and prompt.
+
+    `gamma_nats` None is sbd.generate's own default; verified decoding drafts each block in one forward then.
+    """
 
     decoding: str
     sampler: str | None
@@ -37,6 +45,7 @@ class Decoding:
     block_size: int | None
     max_new_tokens: int
     stop: tuple[str, ...]
+    verify: bool = False
     temperature: float = 0.0
     dtype: str = DTYPE
     seed: int = 0
@@ -59,10 +68,10 @@ def decoding_of(entry: Benchmark, sampling: str) -> Decoding:
             max_new_tokens=entry.max_new_tokens,
             stop=entry.stop,
         )
-    gamma = entry.gamma_high if sampling == "SBD gamma_high" else entry.gamma_low
+    gammas = {"SBD gamma_high": entry.gamma_high, "SBD gamma_low": entry.gamma_low, VERIFIED: None}
     return Decoding(
-        decoding="sbd", sampler="eb_entropy", gamma_nats=gamma, block_size=BLOCK_SIZE,
-        max_new_tokens=entry.max_new_tokens, stop=entry.stop,
+        decoding="sbd", sampler="eb_entropy", gamma_nats=gammas[sampling], block_size=BLOCK_SIZE,
+        max_new_tokens=entry.max_new_tokens, stop=entry.stop, verify=sampling == VERIFIED,
     )  # fmt: skip
 
 

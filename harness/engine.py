@@ -64,7 +64,9 @@ def generate(
     """Decode a batch of prompts as the arm says; with `to_budget` nothing but the budget of tokens ends a row."""
     how = arm.decoding
     sampler: dict[str, Any] = (
-        {"sampler": how.sampler, "gamma": how.gamma_nats, "block_size": how.block_size} if how.sampler else {}
+        {"sampler": how.sampler, "gamma": how.gamma_nats, "block_size": how.block_size, "verify": how.verify}
+        if how.sampler
+        else {}
     )
     tokenizer = engine.tokenizer
     return sbd.generate(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.arms import MODELS
+from harness.arms import MODELS, VERIFIED
 from harness.benchmarks import BENCHMARKS
 from harness.render import Cell, Grid, to_latex, to_markdown, to_text
 from harness.tables import ALL, COLUMNS
@@ -47,7 +47,7 @@ def _cell(row: pd.Series) -> Cell:
     accuracy = f"{row['accuracy_pct']:.1f} [{row['accuracy_low']:.1f}, {row['accuracy_high']:.1f}]"
     speed = f"{_number(row['tokens_per_forward'])} t/f" + _if(row["wallclock_speedup"], lambda x: f", {x:.2f}x wall")
     printed = f"8B: {_number(row['paper_accuracy_pct'], 1)}" + _if(row["paper_nfe_speedup"], lambda x: f", {x:.2f}x")
-    return accuracy, speed, printed
+    return accuracy, speed, "8B: no such row" if row["sampling"] == VERIFIED else printed
 
 
 def pooled_grid(frame: pd.DataFrame, scale: str) -> Grid:
@@ -73,6 +73,13 @@ def pooled_grid(frame: pd.DataFrame, scale: str) -> Grid:
         "Differences are paired: the same problems in both arms, bootstrap over problems. "
         "Tokens per forward: pooled, and mean over problems.",
     ]
+    verified = frame[frame["differing_outputs"].notna()]
+    if len(verified):
+        last = verified.iloc[-1]
+        notes.append(
+            f"{VERIFIED} promises the output of SBD / NTP, which decodes the same weights: "
+            f"{int(last['differing_outputs'])} of {last['n']} outputs differ by a token or more."
+        )
     if ALL in set(frame["base_model"]):
         notes.append(f'"{ALL}" pools the base models as well.')
     return Grid(title=f"Table 1 at {scale} scale, pooled over benchmarks", header=header, rows=rows, notes=notes)

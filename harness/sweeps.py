@@ -1,6 +1,6 @@
 """Arms beyond Table 1: one checkpoint, sampler and parameter each, as Figures 1, 5, 12, 13 sweep them; their records.
 
-An autoregressive sweep arm is Table 1's arm of that checkpoint: same configuration, same file.
+An autoregressive or verified sweep arm is Table 1's arm of that checkpoint: same configuration, same file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from harness import results, tables
-from harness.arms import BLOCK_SIZE, Arm, Decoding, checkpoint_of, decoding_of
+from harness.arms import BLOCK_SIZE, VERIFIED, Arm, Decoding, checkpoint_of, decoding_of
 from harness.benchmarks import BENCHMARKS
 from harness.stats import wilson
 
@@ -32,7 +32,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
 """Parameters of each sampler: nats, nats, f, probability, count. The figures' own f is not printed in the paper."""
 
 AR = "ar"
-"""Name of autoregressive decoding among the samplers of a frame."""
+"""Name of autoregressive decoding among the samplers of a frame; VERIFIED is that of verified decoding."""
 COLUMNS = (
     "model", "checkpoint", "benchmark", "sampler", "parameter", "n", "accuracy_pct", "accuracy_low", "accuracy_high",
     "nfe_solution", "nfe_budget", "tokens_per_forward",
@@ -44,7 +44,7 @@ class SweepArm(Arm):
     """A checkpoint with one sampler and parameter on one benchmark; autoregressive where `sampler` is None.
 
     Args:
-        sampler, parameter: a name of sbd.samplers.SAMPLERS, and its parameter.
+        sampler, parameter: a name of sbd.samplers.SAMPLERS, and its parameter; VERIFIED has none.
         to_budget: also count the forwards for the whole budget of tokens, the paper's convention in Figs. 5, 12, 13.
     """
 
@@ -53,23 +53,23 @@ class SweepArm(Arm):
     to_budget: bool = False
 
     def __post_init__(self) -> None:
-        if (self.sampler is None) != (self.parameter is None):
+        if (self.sampler in (None, VERIFIED)) != (self.parameter is None):
             raise ValueError(f"sampler {self.sampler!r} with parameter {self.parameter!r}; give both or neither")
 
     @property
     def decoding(self) -> Decoding:
         """How this arm decodes."""
+        if self.parameter is None:
+            return decoding_of(self.entry, self.sampling)
         plain = decoding_of(self.entry, "NTP")
-        if self.sampler is None:
-            return plain
         return replace(
             plain, decoding="sbd", sampler=self.sampler, gamma_nats=self.parameter, block_size=BLOCK_SIZE
         )  # fmt: skip
 
     @property
     def measures_budget(self) -> bool:
-        """Whether the budget is measured; autoregression needs one forward a token, so there is nothing to measure."""
-        return self.to_budget and self.sampler is not None
+        """Whether the budget is measured; the arms of Table 1 are left as they are there."""
+        return self.to_budget and self.parameter is not None
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -78,7 +78,9 @@ class SweepArm(Arm):
 
     def path(self, results: Path) -> Path:
         """File of this arm's records below the results folder."""
-        how = "ntp" if self.sampler is None else f"{self.sampler}-{self.parameter:g}"
+        if self.parameter is None:
+            return super().path(results)
+        how = f"{self.sampler}-{self.parameter:g}"
         return results / self.entry.scale / self.model / f"{self.loss}-{how}" / f"{self.benchmark}.jsonl"
 
 
@@ -102,7 +104,7 @@ def plan(
     """Return the arms of one checkpoint: each sampler over its grid (AR has one arm), on each benchmark.
 
     Args:
-        model, checkpoint, weights: as checkpoint_of takes them. samplers: names of GRIDS, or AR.
+        model, checkpoint, weights: as checkpoint_of takes them. samplers: names of GRIDS, AR or VERIFIED.
         to_budget: as SweepArm.
     """
     missing = {}
@@ -114,11 +116,12 @@ def plan(
         folder, missing = Path(checkpoint), {checkpoint: str(error)}
     settings: list[tuple[str | None, float | None]] = []
     for sampler in samplers:
-        settings += [(None, None)] if sampler == AR else [(sampler, parameter) for parameter in GRIDS[sampler]]
+        single = {AR: (None, None), VERIFIED: (VERIFIED, None)}
+        settings += [single[sampler]] if sampler in single else [(sampler, value) for value in GRIDS[sampler]]
     arms = tuple(
         SweepArm(
             model=model, loss=checkpoint, benchmark=name, checkpoint=folder, sampler=sampler, parameter=parameter,
-            sampling="NTP" if sampler is None else f"{sampler} {parameter:g}", to_budget=to_budget,
+            sampling=f"{sampler} {parameter:g}" if parameter is not None else sampler or "NTP", to_budget=to_budget,
         )
         for name in benchmarks for sampler, parameter in settings
     )  # fmt: skip
@@ -165,8 +168,9 @@ def _records(arm: SweepArm, folder: Path) -> pd.DataFrame | None:
     lines = list(results.read(path, results.Record)) if path.is_file() else []
     if not lines:
         return None
+    how = arm.decoding
     if len({line.run_id for line in lines}) > 1 or (lines[0].sampler, lines[0].gamma_nats) != (
-        arm.sampler, arm.parameter,
+        how.sampler, how.gamma_nats,
     ):  # fmt: skip
         raise ValueError(f"{str(path)!r} holds records of another run; restore the file, or start over with --fresh")
     frame = pd.DataFrame([vars(line) for line in lines])

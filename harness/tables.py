@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness import paper, results
-from harness.arms import MODELS, ROWS, SAMPLINGS
+from harness.arms import MODELS, ROWS, SAMPLINGS, VERIFIED
 from harness.benchmarks import BENCHMARKS
 from harness.stats import paired_bootstrap_difference, wilson
 
@@ -166,7 +166,8 @@ def pooled(records: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
     """Return one row an arm, pooled over benchmarks, for each base model and for all together.
 
     The difference is this arm's accuracy less the NTP/NTP arm's on the same problems, in points, with a paired 95%
-    bootstrap interval.
+    bootstrap interval. `differing_outputs` counts the verified arm's outputs that are not the SBD/NTP arm's, token for
+    token; both decode the same weights.
     """
     records = common_items(records)
     rows = []
@@ -178,10 +179,12 @@ def pooled(records: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
             arm = _arm(chosen, loss, sampling)
             if len(arm):
                 timed = ratios[sampling].dropna() if loss == "sbd" and sampling in ratios else pd.Series(dtype=float)
+                differing = _differing(arm, _arm(chosen, "sbd", "NTP")) if sampling == VERIFIED else None
                 rows.append(
                     {"base_model": base, "loss": loss.upper(), "sampling": sampling} | _measured(arm)
                     | {"tokens_per_forward_per_problem": _mean_over_problems(arm)}
                     | _difference(arm, _arm(chosen, "ntp", "NTP")) | {"wallclock_speedup": float(timed.median())}
+                    | {"differing_outputs": differing}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -195,6 +198,13 @@ def _mean_over_problems(cell: pd.DataFrame) -> float:
 def _arm(records: pd.DataFrame, loss: str, sampling: str) -> pd.DataFrame:
     chosen = records[(records["loss"] == loss) & (records["sampling"] == sampling)]
     return chosen.set_index(["model", "benchmark", "item_id"]).sort_index()
+
+
+def _differing(arm: pd.DataFrame, autoregressive: pd.DataFrame) -> int | None:
+    """Return how many outputs of two arms differ on the problems of both; None where there are none."""
+    shared = arm.index.intersection(autoregressive.index)
+    pairs = zip(arm.loc[shared, "generated_ids"], autoregressive.loc[shared, "generated_ids"], strict=True)
+    return sum(ours != theirs for ours, theirs in pairs) if len(shared) else None
 
 
 def _difference(arm: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]:

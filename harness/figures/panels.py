@@ -60,6 +60,11 @@ def star(ax: Axes, x: float, y: float, colour: str) -> None:
     ax.plot([x], [y], marker="*", markersize=7, color=colour, markeredgecolor="white", markeredgewidth=0.5, zorder=4)
 
 
+def cross(ax: Axes, x: float, y: float, colour: str) -> None:
+    """Mark verified decoding."""
+    ax.plot([x], [y], marker="X", markersize=6, color=colour, markeredgecolor="white", markeredgewidth=0.5, zorder=4)
+
+
 def label_ends(ax: Axes, curves: Sequence[Curve], *, share: float = 0.25) -> None:
     """Write each curve's label right of its rightmost point, apart from each other; the axis grows to hold them.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from harness import paper
-from harness.arms import MODELS
+from harness.arms import MODELS, VERIFIED
 from harness.figures import panels, style
 from harness.figures.panels import Curve
 from harness.sweeps import AR
@@ -29,6 +29,7 @@ MARKED = (0.1, 0.8)
 def points(ours: pd.DataFrame) -> pd.DataFrame:
     """Return all plotted points: the paper's, and ours from `sweeps.points` (NTP-trained AR, and the SBD checkpoint).
 
+    `sampling` is "NTP", "SBD" (one point a gamma) or "SBD verified" (one point, with no gamma to choose).
     Speedup is tokens per forward to the end of the solution (Eq. 17), pooled over problems; 1 for AR.
     """
     published = paper.load("fig1").rename(
@@ -36,7 +37,7 @@ def points(ours: pd.DataFrame) -> pd.DataFrame:
     )
     ar = (ours["sampler"] == AR) & (ours["checkpoint"] == "ntp")
     mine = ours[ar | ((ours["sampler"] != AR) & (ours["checkpoint"] == "sbd"))]
-    mine = mine.assign(sampling=["NTP" if sampler == AR else "SBD" for sampler in mine["sampler"]]).rename(
+    mine = mine.assign(sampling=[{AR: "NTP", VERIFIED: VERIFIED}.get(name, "SBD") for name in mine["sampler"]]).rename(
         columns={"tokens_per_forward": "speedup", "parameter": "gamma_nats"}
     )
     columns = [
@@ -81,8 +82,9 @@ def _panel(ax: Axes, shown: pd.DataFrame) -> None:
         if len(line):
             label, look = model.removesuffix(" 8B"), (COLOURS[model], marker, "-")
             curves.append(Curve(points=line, label=label, look=look, notes=notes if first else {}, side="right"))
-        for _, point in mine[mine["sampling"] == "NTP"].iterrows():
-            panels.star(ax, float(point["x"]), float(point["y"]), COLOURS[model])
+        for sampling, mark in (("NTP", panels.star), (VERIFIED, panels.cross)):
+            for _, point in mine[mine["sampling"] == sampling].iterrows():
+                mark(ax, float(point["x"]), float(point["y"]), COLOURS[model])
     if not curves:
         return
     panels.draw(ax, curves, log_x=False)
@@ -94,7 +96,8 @@ def _caption(shown: pd.DataFrame, missing: Mapping[str, str]) -> str:
     n = "-".join(str(size) for size in dict.fromkeys((*sizes[:1], *sizes[-1:]))) or "0"
     words = [
         f"Ours: n = {n} problems a point; faint bars: 95% Wilson intervals; greedy, block 16, EB-Sampler, γ in nats.",
-        "Stars: NTP-trained models, autoregressive. Paper: n = 454, read off its Figure 1; its γ are not printed.",
+        "Stars: NTP-trained models, autoregressive. Crosses: SBD verified, which has no γ to choose.",
+        "Paper: n = 454, read off its Figure 1; its γ are not printed.",
         *(f"Not measured: {model}: {why}." for model, why in missing.items()),
     ]
     return " ".join(words)

@@ -47,13 +47,13 @@ def files(out: Path) -> dict[str, bytes]:
 
 def test_a_run_leaves_records_timings_and_three_tables(first_run: Path) -> None:
     names = set(files(first_run))
-    arms = ("ntp-ntp", "sbd-ntp", "sbd-gamma_high", "sbd-gamma_low")
+    arms = ("ntp-ntp", "sbd-ntp", "sbd-gamma_high", "sbd-gamma_low", "sbd-verified")
     expected = {f"results/mini/llama-mini/{arm}/{name}" for arm in arms for name in (f"{NAME}.jsonl", "manifest.json")}
     expected |= {f"results/mini/llama-mini/{name}" for name in (f"wallclock-{NAME}.jsonl", "manifest.json")}
     expected |= {f"reports/mini/table1{end}" for end in (".csv", ".md", ".tex", "_pooled.csv")}
     assert names == expected
     table = pd.read_csv(first_run / "reports/mini/table1.csv")
-    assert list(table["n"]) == [3] * 4
+    assert list(table["n"]) == [3] * 5
     assert table.loc[table["loss"] == "SBD", "wallclock_speedup"].gt(0).all()
 
 

@@ -36,8 +36,9 @@ def short_budget() -> Iterator[None]:
 def finished(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results folder with the records and timings of all arms; read only."""
     folder = tmp_path_factory.mktemp("results")
-    assert run_grid(all_arms(tiny_weights), folder, COUNT, 2, "cpu", "test") == 4 * COUNT
-    assert wallclock.measure_grid(all_arms(tiny_weights), folder, COUNT, "cpu", "test") == 3 * COUNT * wallclock.REPEATS
+    assert run_grid(all_arms(tiny_weights), folder, COUNT, 2, "cpu", "test") == len(arms.ROWS) * COUNT
+    turns = len(arms.SAMPLINGS) * COUNT * wallclock.REPEATS
+    assert wallclock.measure_grid(all_arms(tiny_weights), folder, COUNT, "cpu", "test") == turns
     return folder
 
 
@@ -80,7 +81,8 @@ def test_records_hold_what_was_decoded_counted_and_scored(tiny_weights: Path, fi
                 assert entry.generated_ids == oracle.tolist()
                 assert entry.nfe_decode == tokens == entry.nfe["ar"] + entry.nfe["prefill"]
             else:
-                assert entry.nfe_decode == entry.nfe["block"] + entry.nfe["fused"]
+                assert entry.nfe_decode == entry.nfe["block"] + entry.nfe["fused"] + entry.nfe["verify"]
+                assert (entry.nfe["verify"] > 0) == (one.sampling == arms.VERIFIED)
                 assert entry.nfe["ar"] == 0 and entry.block_size == 16
 
 
@@ -187,7 +189,9 @@ def test_timings_take_turns_and_resume(tiny_weights: Path, finished: Path, tmp_p
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     path = wallclock.timing_path(tmp_path, everything[1])
     lines = list(read(path, Timing))
-    turns = [[line.sampling for line in lines[start : start + 3]] for start in range(0, len(lines), 3)]
+    arms_timed = len(arms.SAMPLINGS)
+    starts = range(0, len(lines), arms_timed)
+    turns = [[line.sampling for line in lines[start : start + arms_timed]] for start in starts]
     assert all(sorted(turn) == sorted(arms.SAMPLINGS) for turn in turns)
     assert {turn[0] for turn in turns} == set(arms.SAMPLINGS)
     for line in lines:

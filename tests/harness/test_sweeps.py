@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from harness import reproduce, run, studies, sweeps
-from harness.arms import Arm, checkpoint_of
+from harness.arms import VERIFIED, Arm, checkpoint_of
 from harness.benchmarks import BENCHMARKS, benchmark
 from harness.options import Options
 from harness.reproduce import main
@@ -49,10 +49,11 @@ def test_top_k_takes_as_many_forwards_as_division_says(tiny_weights, tmp_path):
     assert (points["nfe_solution"] <= points["nfe_budget"]).all() and (points["n"] == 2).all()
 
 
-def test_the_autoregressive_arm_is_table_1s(tiny_weights):
-    (arm,) = sweeps.plan("llama-mini", "sbd", [NAME], [AR], tiny_weights, to_budget=True).arms
+@pytest.mark.parametrize(("sampler", "sampling"), [(AR, "NTP"), (VERIFIED, VERIFIED)])
+def test_arms_without_a_parameter_are_table_1s(tiny_weights, sampler, sampling):
+    (arm,) = sweeps.plan("llama-mini", "sbd", [NAME], [sampler], tiny_weights, to_budget=True).arms
     folder = checkpoint_of("llama-mini", "sbd", tiny_weights)
-    known = Arm(model="llama-mini", loss="sbd", sampling="NTP", benchmark=NAME, checkpoint=folder)
+    known = Arm(model="llama-mini", loss="sbd", sampling=sampling, benchmark=NAME, checkpoint=folder)
     assert (arm.run_id, arm.path(Path("r"))) == (known.run_id, known.path(Path("r")))
 
 
@@ -89,7 +90,7 @@ def test_records_are_drawn_without_their_checkpoint(tiny_weights, tmp_path):
 def test_figure_1_compares_both_trainings(tiny_weights, tmp_path):
     frame = pd.read_csv(studies.build_figure1(options(tiny_weights, tmp_path))[2])
     ours = frame[frame["source"] == "ours"]
-    assert list(ours["sampling"]) == ["NTP", "SBD"] and ours["speedup"].iloc[0] == 1
+    assert list(ours["sampling"]) == ["NTP", "SBD", VERIFIED] and ours["speedup"].iloc[0] == 1
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from harness import layout, paper, tables
-from harness.arms import MODELS, ROWS, SAMPLINGS
+from harness.arms import MODELS, ROWS, SAMPLINGS, VERIFIED
 from harness.benchmarks import BENCHMARKS
 from harness.render import Grid, escape, to_latex, to_markdown, to_text
 from harness.results import Record, Timing
@@ -96,7 +96,7 @@ def test_wilson_interval_of_a_known_cell() -> None:
 def test_every_paper_cell_of_the_two_base_models_stands_beside_ours() -> None:
     lines = [
         line(model, loss, sampling, name, 0, True, 2, 1)
-        for model in MODELS for loss, sampling in ROWS for name in BENCHMARKS
+        for model in MODELS for loss, sampling in ROWS for name in BENCHMARKS if sampling != VERIFIED
     ]  # fmt: skip
     ours = tables.table1(*frames(lines, []))
     printed = paper.load("table1")
@@ -159,6 +159,23 @@ def test_pooled_difference_is_paired() -> None:
     ]  # fmt: skip
     row = tables.pooled(*frames(flipped, [])).set_index(["loss", "sampling"]).loc[("SBD", "SBD gamma_low")]
     assert row["difference_points"] == 0 and row["difference_low"] < -15 and row["difference_high"] > 15
+
+
+def test_verified_outputs_are_counted_against_autoregression_with_the_same_weights() -> None:
+    lines = made_up()
+    ids = {(e.model, e.item_id): e.generated_ids for e in lines if (e.loss, e.sampling) == ("sbd", "NTP")}
+    spoilt = {("llama-mini", f"{NAMES[0]}/3"), ("llama-mini", f"{NAMES[1]}/5"), ("qwen3-mini", f"{NAMES[0]}/0")}
+    lines = [
+        dataclasses.replace(
+            e, generated_ids=ids[e.model, e.item_id] + ([7] if (e.model, e.item_id) in spoilt else [])
+        ) if e.sampling == VERIFIED else e
+        for e in lines
+    ]  # fmt: skip
+    pooled = tables.pooled(*frames(lines, []))
+    verified = pooled[pooled["sampling"] == VERIFIED].set_index("base_model")["differing_outputs"]
+    assert verified.to_dict() == {"llama-mini": 2, "qwen3-mini": 1, "both": 3}
+    assert pooled.loc[pooled["sampling"] != VERIFIED, "differing_outputs"].isna().all()
+    assert any("3 of 160 outputs differ" in note for note in layout.pooled_grid(pooled, "mini").notes)
 
 
 def test_pooled_rows_join_models_and_benchmarks() -> None:
