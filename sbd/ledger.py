@@ -41,7 +41,7 @@ class Verification:
             0 is never compared, since the head chose it; nor is what comes after a disagreement.
         accepted: (B, K) those of them that agreed.
         rejections: (B,) verifications that found a disagreement.
-        stale: (B,) "fused" forwards among them, whose half of the next block was wasted.
+        stale: (B,) "fused" forwards among them, whose second half, the next draft, was wasted.
     """
 
     checked: Tensor

@@ -1,11 +1,14 @@
 """Verified decoding: set block decoding drafts, and the next-token head of the same forwards checks every token.
 
-The forward that commits a finished block feeds it causally, so its next-token logits are there for nothing. The longest
-prefix on which draft and head agree is kept, and the head's own next token starts the next block, wherever that is:
+The forward that commits drafted tokens feeds them causally, so their next-token logits are there for nothing. The
+longest prefix on which draft and head agree is kept, and the head's own next token follows it, wherever that is:
 
     d0 d1 d2 d3 | m  m  m  m      fused; the head says: after d0 d1, after d1 x (not d2)
     keep d0 d1    wasted
-    x  m  m  m                    block: the next one starts at x
+    x | m  m  m  m                fused; the head says y after x, and the next draft is made behind y
+
+Every forward is such a check, so it yields one token at the least, as in AR. What is drafted without a gap is checked
+at once; a draft need not be whole first.
 
 Knows drafts, logits and the cache's commit; knows nothing of text.
 
@@ -30,9 +33,9 @@ REUSE = 3
 class VerifiedRows(Rows):
     """Rows whose blocks start anywhere, with a token that is known to be right; column 0 is the prompt's last token.
 
-    A pending row has a segment of `length_B` tokens from `start_B` to feed causally; `drafted_B` of its tokens are
-    there, one more than are fed where the draft ends with an end token. `last_B`: no block can follow the segment,
-    since its draft reaches an end token or the budget.
+    Each row has a segment of `length_B` tokens from `start_B` to feed causally; `drafted_B` of its tokens are there,
+    one more than are fed where the draft ends with an end token. `last_B`: nothing can follow the segment, since its
+    draft reaches an end token or the budget.
     """
 
     def __init__(self, settings: Settings, prompt_end_B: Tensor) -> None:
@@ -41,10 +44,9 @@ class VerifiedRows(Rows):
         self.length_B = torch.ones_like(self.start_B)
         self.drafted_B = torch.ones_like(self.start_B)
         self.last_B = self.length_B >= settings.max_new_tokens
-        self.pending_B = torch.ones_like(self.last_B)
         self.checked_BK = torch.zeros(len(prompt_end_B), self.width, dtype=torch.long, device=prompt_end_B.device)
         self.accepted_BK = torch.zeros_like(self.checked_BK)
-        self.reused_B = torch.zeros_like(self.start_B)  # tokens behind the block's first that an earlier draft gave
+        self.reused_B = torch.zeros_like(self.start_B)  # tokens behind a rejected one that are drafted again
         self.rejections_B, self.stale_B = torch.zeros_like(self.start_B), torch.zeros_like(self.start_B)
 
     def _columns(self) -> int:
@@ -68,11 +70,11 @@ class VerifiedRows(Rows):
         So whatever the draft is, the output is a sample of the head.
 
         Tokens behind a wrong one on which draft and head agree all the same, REUSE of them or more, become the next
-        block's draft, which then needs no forward of its own.
+        segment, behind the right token.
 
         Args:
             logits_BKV: of the segments, right-aligned as `fed_BK`.
-            check_B: rows whose segment was fed.
+            check_B: rows whose segment was fed: those that live.
         """
         head_BK = self._next_tokens(logits_BKV.flatten(0, 1), generator).view(-1, self.width)
         left_BK = (self.column_K + (self.width - self.length_B).unsqueeze(1)).clamp(max=self.width - 1)
@@ -88,7 +90,7 @@ class VerifiedRows(Rows):
         kept_B = torch.minimum(agreed_B + 1, self.length_B.clamp(min=1))
         whole_B = agreed_B + 1 == self.drafted_B
         self._count(asked_BK, agreed_BK, check_B & ~whole_B)
-        self._restart(check_B, kept_B, head_BK.gather(1, (kept_B - 1).unsqueeze(1)))
+        self._restart(check_B, check_B & ~whole_B, kept_B, head_BK.gather(1, (kept_B - 1).unsqueeze(1)))
         return kept_B * check_B, whole_B
 
     def _count(self, asked_BK: Tensor, agreed_BK: Tensor, rejected_B: Tensor) -> None:
@@ -99,12 +101,13 @@ class VerifiedRows(Rows):
         self.rejections_B += rejected_B
         self.stale_B += rejected_B & ~self.last_B
 
-    def _restart(self, check_B: Tensor, kept_B: Tensor, head_B1: Tensor) -> None:
-        """Start the checked rows' next block at the head's token, and end those that this token ends."""
+    def _restart(self, check_B: Tensor, rejected_B: Tensor, kept_B: Tensor, head_B1: Tensor) -> None:
+        """Start the checked rows' next segment at the head's token, and end those that this token ends."""
         self.start_B = self.start_B + kept_B * check_B
         place_BK, check_B1 = self.place_BK(), check_B.unsqueeze(1)
         token_BK, revealed_BK = self.token_BN.gather(1, place_BK), self.revealed_BN.gather(1, place_BK)
-        known_BK = self.column_K <= self.reused_B.unsqueeze(1)
+        rejected_B1, reused_B1 = rejected_B.unsqueeze(1), self.reused_B.unsqueeze(1)
+        known_BK = (self.column_K == 0) | torch.where(rejected_B1, self.column_K <= reused_B1, revealed_BK)
         fresh_BK = torch.where(self.column_K == 0, head_B1, torch.where(known_BK, token_BK, self.empty))
         self.token_BN.scatter_(1, place_BK, torch.where(check_B1, fresh_BK, token_BK))
         self.revealed_BN.scatter_(1, place_BK, torch.where(check_B1, known_BK, revealed_BK))
@@ -112,10 +115,9 @@ class VerifiedRows(Rows):
         reason_B = torch.where(self.start_B >= self.settings.max_new_tokens, LENGTH, RUNNING)
         reason_B = torch.where(self._is_eos(head_B1).squeeze(1), EOS, reason_B)
         self.reason_B = torch.where(check_B, reason_B, self.reason_B)
-        self.pending_B = self.pending_B & ~check_B
 
     def draft(self, logits_BKV: Tensor, draft_B: Tensor) -> None:
-        """Let the sampler choose positions of the blocks of `draft_B` and write their likeliest tokens (Alg. 2)."""
+        """Let the sampler choose positions for the rows of `draft_B`, and write their likeliest tokens (Alg. 2)."""
         place_BK = self.place_BK()
         token_BK, revealed_BK = self.token_BN.gather(1, place_BK), self.revealed_BN.gather(1, place_BK)
         inside_BK = place_BK < self.settings.max_new_tokens  # the head itself gives the last token of the budget
@@ -127,17 +129,13 @@ class VerifiedRows(Rows):
         self._close(token_BK, revealed_BK, inside_BK)
 
     def _close(self, token_BK: Tensor, revealed_BK: Tensor, inside_BK: Tensor) -> None:
-        """Make rows pending whose draft is whole, or reused, or reaches an end token without a gap."""
-        reused_B1 = self.reused_B.unsqueeze(1)
-        inside_BK = inside_BK & ((reused_B1 == 0) | (self.column_K <= reused_B1))
-        self.reused_B = torch.zeros_like(self.reused_B)
-        gapless_BK = (revealed_BK | ~inside_BK).cumprod(dim=1).bool()
-        end_BK = gapless_BK & inside_BK & self._is_eos(token_BK)
+        """Make what the draft holds without a gap the next segment, up to an end token where there is one."""
+        gapless_BK = (revealed_BK & inside_BK).cumprod(dim=1).bool()
+        end_BK = gapless_BK & self._is_eos(token_BK)
         ended_B, end_B = end_BK.any(dim=1), end_BK.int().argmax(dim=1)
-        size_B = inside_BK.sum(dim=1)
+        size_B = gapless_BK.sum(dim=1)
         self.length_B = torch.where(ended_B, end_B, size_B)
         self.drafted_B = torch.where(ended_B, end_B + 1, size_B)
-        self.pending_B = self.live_B & (ended_B | gapless_BK.all(dim=1))
         self.last_B = ended_B | (self.start_B + self.length_B >= self.settings.max_new_tokens)
 
 
@@ -162,38 +160,30 @@ class VerifiedEngine(Engine):
             self._look()
 
     def _step(self) -> tuple[str, int]:
-        """Feed the pending segments causally, verify them, and draft the blocks of the other rows and the next ones."""
+        """Feed every row's segment causally, draft behind it where something can follow, and verify it."""
         rows, k, wide = self.rows, self.width, self.kind == "fused"
-        check_B = rows.live_B & rows.pending_B
-        follow_B = check_B & ~rows.last_B
-        draft_B = rows.live_B & ~check_B
-        fed_B, fed_BK = rows.length_B * check_B, rows.fed_BK()
-        block_BK = rows.token_BN.gather(1, rows.place_BK() + fed_B.unsqueeze(1))
+        live_B, follow_B = rows.live_B, rows.live_B & ~rows.last_B
+        ids, fed_B = rows.fed_BK(), rows.length_B * live_B
         if wide:
-            ids, real_B = torch.cat([fed_BK, block_BK], dim=1), fed_B + k * rows.live_B
-        else:
-            ids, real_B = torch.where(check_B.unsqueeze(1), fed_BK, block_BK), fed_B + k * draft_B
-        block = k if wide else k * draft_B.unsqueeze(1)
+            behind_BK = rows.token_BN.gather(1, rows.place_BK() + fed_B.unsqueeze(1))
+            ids = torch.cat([ids, behind_BK], dim=1)
+        real_B, block = fed_B + wide * k * live_B, wide * k
         logits = forward(self.model, self.cache, ids, block=block, keep=ids.shape[1], real_B=real_B, span=self.longest)
-        for kind, row_B in (("fused", follow_B), ("block", draft_B), ("verify", check_B & rows.last_B)):
-            rows.nfe[kind] += row_B
-        if self.checking:
-            kept_B, whole_B = rows.verify(logits[:, :k], check_B, self.generator)
-            self.cache.commit(kept_B)
-            draft_B = draft_B | (follow_B & whole_B)
-        rows.draft(logits[:, -k:], draft_B)
+        rows.nfe["fused"] += follow_B
+        rows.nfe["verify"] += live_B & rows.last_B
+        kept_B, whole_B = rows.verify(logits[:, :k], live_B, self.generator)
+        self.cache.commit(kept_B)
+        rows.draft(logits[:, -k:], follow_B & whole_B)
         return self.kind, ids.shape[1]
 
     def _look(self) -> None:
         """Ask the device, once per forward, who goes on and with what."""
         rows = self.rows
         live_B = rows.live_B
-        check_B = live_B & rows.pending_B
-        after_B = (self.cache.length_B + rows.length_B * check_B + self.width) * live_B
-        asked = torch.stack([live_B.long(), check_B.long(), (check_B & ~rows.last_B).long(), after_B]).tolist()
-        self.alive, self.checking = [bool(live) for live in asked[0]], any(asked[1])
-        self.kind = "fused" if any(asked[2]) else "block" if sum(asked[0]) > sum(asked[1]) else "verify"
-        self.longest = max(asked[3])
+        after_B = (self.cache.length_B + rows.length_B + self.width) * live_B
+        alive, follow, after = torch.stack([live_B.long(), (live_B & ~rows.last_B).long(), after_B]).tolist()
+        self.alive, self.longest = [bool(live) for live in alive], max(after)
+        self.kind = "fused" if any(follow) else "verify"
 
     def verification(self) -> Verification:
         """Return how the drafts fared."""
