@@ -234,6 +234,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; with --use_cache FILE the same command goes on from the answers that are in it", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -132,8 +132,8 @@ def _score_chunk(
     text = json.dumps(request)
     seconds = START_SECONDS + PROBLEM_SECONDS * -(-len(chunk) // workers)
     limits = Limits(
-        test_seconds=seconds, wall_seconds=seconds, cpu_seconds=3600, memory_bytes=3 * MEMORY, processes=64 + 4 * workers,
-        file_bytes=1 << 30, tmpfs_bytes=(1 << 30) + 4 * len(text),
+        test_seconds=seconds, wall_seconds=seconds, cpu_seconds=3600, memory_bytes=3 * MEMORY,
+        processes=64 + 4 * workers, file_bytes=1 << 30, tmpfs_bytes=(1 << 30) + 4 * len(text),
     )  # fmt: skip
     outcome = run(Job(source=DRIVER, inputs=[text], limits=limits, packages=True, proc=True), tier)
     if outcome.error is not None:

@@ -55,7 +55,7 @@ def share(name: str, docs: list[dict[str, Any]], *, empty: bool = False) -> floa
 
 @needs_sandbox
 @pytest.mark.parametrize(
-    ("name", "numbers"), [("humaneval_plus", [0, 2, 32, 51, 83, 160]), ("mbpp", [0, 5, 112, 250, 356, 499])]
+    ("name", "numbers"), [("humaneval_plus", [2, 32, 83]), ("mbpp", [0, 356])]
 )
 def test_real_solutions_pass_and_empty_completions_fail(name: str, numbers: list[int]) -> None:
     """A few, the odd ones among them (find_zero, great integers, a class in the test's set-up); all with -m slow."""
@@ -154,7 +154,8 @@ def test_the_hubs_form_holds_the_same_tests() -> None:
         "base_input": [[3.5]], "plus_input": [[1e-09], [-1]], "atol": 1e-06,
     }  # fmt: skip
     text = (
-        "\nimport numpy as np\n\ndef is_floats(x) -> bool:\n    return isinstance(x, float)\n\n\ndef check(candidate):\n"
+        "\nimport numpy as np\n\ndef is_floats(x) -> bool:\n    return isinstance(x, float)\n\n\n"
+        "def check(candidate):\n"
         "    inputs = [[3.5], [1e-09], [-1]]\n    results = [0.5, 1e-09, 0]\n"
         "    for i, (inp, exp) in enumerate(zip(inputs, results)):\n        {}\n"
     )
@@ -167,7 +168,7 @@ def test_the_hubs_form_holds_the_same_tests() -> None:
 
 
 def test_a_damaged_hub_form_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = {name: "x" for name in ("task_id", "prompt", "entry_point", "canonical_solution")}
+    line = dict.fromkeys(("task_id", "prompt", "entry_point", "canonical_solution"), "x")
     for text in ("def check(", "def check(candidate):\n    inputs = g()\n    assert 1"):
         monkeypatch.setattr(files, "read_hub", lambda *_, text=text: [line | {"test": text}])
         with pytest.raises(ValueError, match="the hub's evalplus/humanevalplus: not the fields of humaneval_plus"):

@@ -190,11 +190,11 @@ def test_response_caches_never_mix(
         (varied_checkpoint, {"gamma": 0.0}), (varied_checkpoint, {"gamma": 20.0}), (other_checkpoint, {"gamma": 0.0}),
         (varied_checkpoint, {"gamma": 20.0, "verify": True}),
     ]  # fmt: skip
-    fresh = [answers(evaluate(SBDLM(str(path), **how), task)) for path, how in arms]
+    fresh = [answers(evaluate(SBDLM(str(path), **options), task)) for path, options in arms]
     assert len({str(list(map(str, row))) for row in fresh}) == 4, "the arms must differ for this test to say anything"
     for _ in range(2):
-        for (path, how), expected in zip(arms, fresh, strict=True):
-            found = answers(evaluate(SBDLM(str(path), **how), task, use_cache=cache))
+        for (path, options), expected in zip(arms, fresh, strict=True):
+            found = answers(evaluate(SBDLM(str(path), **options), task, use_cache=cache))
             assert found == expected and all(answer.cost.tokens for answer in found)
         monkeypatch.setattr(SBDLM, "_generate", None)  # The second time all comes from the cache.
 
