@@ -101,8 +101,7 @@ def generate(
     """
     if "generation_config" in standard:
         standard = _from_transformers(standard, input_ids)
-    if gamma is None:
-        gamma = float("inf") if verify and sampler == "eb_entropy" else 0.1
+    gamma = usual_gamma(sampler, verify) if gamma is None else gamma
     prompts = _prompts(input_ids, standard.get("attention_mask"))
     settings = _settings(
         model, standard, decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size, verify=verify
@@ -120,6 +119,11 @@ def generate(
         ledger=decoded.ledger,
         tokens_per_forward=torch.tensor(counts),
     )
+
+
+def usual_gamma(sampler: str, verify: bool) -> float:
+    """Return what `generate` takes for gamma where none is given."""
+    return float("inf") if verify and sampler == "eb_entropy" else 0.1
 
 
 def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor]) -> Standard:

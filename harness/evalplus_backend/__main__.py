@@ -99,13 +99,16 @@ def _load(args: argparse.Namespace) -> Engine:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for bad input."""
+    """Run the command line and return its exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     args = parse(argv)
     try:
         print(run(args, shlex.join(["python", "-m", "harness.evalplus_backend", *(argv or sys.argv[1:])])))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; finished problems are kept: the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
 
 

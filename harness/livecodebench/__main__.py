@@ -161,13 +161,16 @@ def run(args: argparse.Namespace, command: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for bad input."""
+    """Run the command line and return its exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     args = parse(argv)
     try:
         print(run(args, shlex.join(["python", "-m", "harness.livecodebench", *(argv or sys.argv[1:])])))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; finished problems are kept: the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -27,7 +27,8 @@ def tier(request: pytest.FixtureRequest) -> str:
 
 
 def plain() -> st.SearchStrategy[object]:
-    leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    great = st.integers(12_000, 16_000).map(lambda bits: -(3**bits))  # Around Python's limit of 4300 digits.
+    leaves = st.none() | st.booleans() | st.integers() | great | st.floats(allow_nan=False) | st.text()
     keys = st.integers() | st.text() | st.tuples(st.integers(), st.text())
     return st.recursive(
         leaves,
