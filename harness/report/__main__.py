@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
     result.add_argument("--html", action="store_true", help="write the overview page instead of the PDF")
     result.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: REPORTS/SCALE/report.pdf, with --html REPORTS/SCALE/index.html"
+        "--out", type=Path, metavar="FILE", help="default: report.pdf in REPORTS/SCALE, with --html index.html"
     )
     return result
 

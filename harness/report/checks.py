@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from harness import tables
-from harness.audit import MARGIN_POINTS
+from harness.audit import LOSS, MARGIN_POINTS, NO_LOSS, UNDECIDABLE
 from harness.render import Cell
 from harness.report.cells import Table, breaks, interval, number
 from harness.report.measured import arms_of, heads, name_of
@@ -13,6 +13,10 @@ from harness.stats import mcnemar
 
 CHECKED = ("n", "accuracy_pct", "nfe_mean", "tokens_per_forward")
 """Columns of Table 1 that are computed anew from the records."""
+VERDICTS: dict[str, str] = {
+    LOSS: "show a loss", NO_LOSS: f"show none beyond {MARGIN_POINTS:g} points", UNDECIDABLE: "can show neither",
+}  # fmt: skip
+"""Verdicts of the audit, and the words for them."""
 ROUNDED = 0.00006
 """How near they must come to the CSV's four decimals."""
 
@@ -25,7 +29,7 @@ def paired(records: pd.DataFrame) -> Table | None:
     records = tables.common_items(records)
     arms = arms_of(records, ["model", "loss", "sampling"])
     names = list(dict.fromkeys(records["benchmark"]))
-    groups = {key: cell for key, cell in records.groupby(["model", "loss", "sampling", "benchmark"])}
+    groups = dict(iter(records.groupby(["model", "loss", "sampling", "benchmark"])))
     rows: list[list[Cell]] = []
     for model, loss, sampling in arms:
         for against in (("ntp", "NTP"), ("sbd", "NTP")):
@@ -70,6 +74,13 @@ def against_records(frame: pd.DataFrame, records: pd.DataFrame, timings: pd.Data
     return found
 
 
+def verdicts(frame: pd.DataFrame) -> str:
+    """Return how the verdicts of the audit fall, in words."""
+    counts = frame["verdict"].value_counts()
+    parts = [f"{counts.get(verdict, 0)} {words}" for verdict, words in VERDICTS.items()]
+    return f"Of its {len(frame)} comparisons, {parts[0]}, {parts[1]}, and {parts[2]}."
+
+
 def audit(frame: pd.DataFrame) -> Table:
     """Set the audit of the paper's Table 1."""
     rows: list[list[Cell]] = []
@@ -83,7 +94,7 @@ def audit(frame: pd.DataFrame) -> Table:
             (number(row["detectable_points"], 1),), (number(row["loss_at_most_points"], 1),), (row["verdict"],),
         ])  # fmt: skip
     return Table(
-        label="Table E", labels=3, rows=rows, size=6.5, rules=breaks(list(zip(frame["base_model"], frame["sampling"]))),
+        label="Table E", labels=3, rows=rows, size=6.5, rules=breaks([row[:2] for row in rows]),
         header=[
             ("base model",), ("loss / sampling",), ("benchmark",), ("n",), ("NTP, %", "[95%]"), ("SBD, %", "[95%]"),
             ("difference,", "points [95%]"), ("visible drop,", "points"), ("loss at most,", "points"), ("verdict",),

@@ -1,4 +1,4 @@
-"""Everything a report says, as plain JSON values: tables, captions, sentences and gaps; knows nothing of Typst or HTML."""
+"""Everything a report says, as plain JSON values: tables, captions, sentences, gaps; knows nothing of how it is set."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def compose(sources: Sources) -> Document:
             for key, path in figures.items()
         },
         "gaps": _gaps(sources, made, figures), "errata": prose.errata(), "deviations": prose.deviations(),
+        "audit": "" if frames["audit"] is None else checks.verdicts(frames["audit"]),
         "records": _check(frames["table1"], records, timings), "commands": provenance.commands(runs),
     }  # fmt: skip
     return Document(sources=sources, data=data, figures=figures, date=date)

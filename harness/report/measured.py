@@ -104,10 +104,10 @@ def settings(frame: pd.DataFrame, scale: str) -> Table:
         sizes = sorted(set(here["n"]))
         size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
         entry = BENCHMARKS[name]
-        rows.append([(name,), (entry.paper_name,), (size,), (gammas,), (str(entry.max_new_tokens),)])
+        rows.append([(name,), (entry.paper_name,), (gammas,), (size,), (str(entry.max_new_tokens),)])
     return Table(
-        label="Table A", labels=2, wide=False, rows=rows,
-        header=[("benchmark",), ("stands for",), ("n",), ("gamma, nats",), ("budget,", "tokens")],
+        label="Table A", labels=3, wide=False, rows=rows,
+        header=[("benchmark",), ("stands for",), ("gamma, nats",), ("n",), ("budget,", "tokens")],
         caption=f"Benchmarks at {scale} scale: problems, entropy budgets of the SBD samplings, and new tokens at most.",
     )  # fmt: skip
 
@@ -116,8 +116,8 @@ def table2(frame: pd.DataFrame, scale: str) -> list[Table]:
     """Set Table 2: our sets, and the paper's below as a table of its own columns."""
     tables = []
     words = {
-        "ours": f"Likelihood benchmarks at {scale} scale, scored with the NTP head: accuracy in % [95% Wilson interval], "
-        "and below it the difference from NTP in points on the same items [paired 95% bootstrap interval].",
+        "ours": f"Likelihood benchmarks at {scale} scale, scored with the NTP head: accuracy in % [95% Wilson "
+        "interval], and below it the difference from NTP in points on the same items [paired 95% bootstrap interval].",
         "paper": "Likelihood benchmarks, the paper's 3B models: accuracy in %, and the difference from NTP in points.",
     }
     for source, caption in words.items():
@@ -159,9 +159,10 @@ def bench(path: Path) -> Table:
     cut = f" First {len(shown)} of {len(frame)} rows, first {shown.shape[1]} of {frame.shape[1]} columns." * (
         shown.shape != frame.shape
     )
-    words = sum(not pd.api.types.is_numeric_dtype(shown[name]) for name in shown.columns)
+    numeric = [pd.api.types.is_numeric_dtype(shown[name]) for name in shown.columns]
+    words = numeric.index(True) if True in numeric else len(numeric)
     return Table(
-        label=path.stem, labels=max(1, words), size=6.5, wide=shown.shape[1] > 4,
+        label=f"Speed, {path.stem}", labels=max(1, words), size=6.5, wide=shown.shape[1] > 4,
         header=[tuple(str(name).split("_")) for name in shown.columns],
         rows=[[(columns[name][row],) for name in shown.columns] for row in range(len(shown))],
         caption=f"Measured speed: all of {path.name}." if not cut else f"Measured speed, from {path.name}.{cut}",

@@ -99,8 +99,8 @@ def speeds(frame: pd.DataFrame, timings: pd.DataFrame) -> Table | None:
     return Table(
         label="Table D", labels=2, rows=rows, header=[("base model",), ("loss /", "sampling"), *heads(names)],
         rules=breaks([row[0] for row in rows]), size=6.3,
-        caption="Measured and predicted speedup over autoregression. First line: tokens per forward (t/f). Second: wall "
-        "clock of our models, measured at batch 1 on the hardware named under provenance, median over problems "
+        caption="Measured and predicted speedup over autoregression. First line: tokens per forward (t/f). Second: "
+        "wall clock of our models, measured at batch 1 on the hardware named under provenance, median over problems "
         "[quartiles]. Third: Eq. 16 for an 8B model on an H100 at the same tokens per forward (corrected roofline, "
         f"batch 1, block {BLOCK_SIZE}, {KV_LENGTH} cached tokens).",
         notes=["The third line says what such a model could gain from as few forwards, not what ours should."],

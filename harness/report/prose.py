@@ -46,7 +46,7 @@ def _compared(row: pd.Series) -> str:
         return ""
     low, high = row["difference_low"], row["difference_high"]
     verdict = "a loss" if high < 0 else "a gain" if low > 0 else "no difference shown"
-    return f": {verdict}, {number(row['difference_points'], 1, '+')} {interval(low, high, 1, '+')} points"
+    return f": {number(row['difference_points'], 1, '+')} {interval(low, high, 1, '+')} points, {verdict}"
 
 
 def _count(number_of: int, what: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.render import Cell
-from harness.report.cells import Table
 from harness.report.catalogue import BENCH, FIGURES, TABLES
+from harness.report.cells import Table
 
 Runs = Sequence[dict[str, Any]]
 
