@@ -1,0 +1,129 @@
+"""Seconds of a forward over its width: one token, a block of k, and 2k, the first forward of a block (section 4).
+
+On CUDA each is measured twice, as Python launches it and replayed as a CUDA graph, which costs no Python.
+
+Shapes: B rows, Q tokens of a forward.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from harness.bench.subject import Subject
+from harness.bench.turns import Case
+from sbd.cache import KVCache
+from sbd.model import forward, new_cache
+
+REPEAT = {"cpu": 3, "cuda": 20}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Width:
+    """One kind of forward: its name, tokens, the bidirectional ones at its end, and those that need logits."""
+
+    name: str
+    tokens: int
+    block: int
+    keep: int
+
+
+def widths(block_sizes: tuple[int, ...]) -> Iterator[tuple[int, Width]]:
+    """Yield (k, forward): autoregression's own at k = 1, then a block's later and first forwards."""
+    yield 1, Width(name="one", tokens=1, block=0, keep=1)
+    for k in sorted(set(block_sizes) - {1}):
+        yield k, Width(name="block", tokens=k, block=k, keep=k)
+        yield k, Width(name="fused", tokens=2 * k, block=k, keep=k)
+
+
+def cases(
+    subject: Subject, batch_sizes: tuple[int, ...], block_sizes: tuple[int, ...], kv_lengths: tuple[int, ...]
+) -> list[Case]:
+    """Return every kind of forward for every batch size and number of cached tokens.
+
+    A model cut short in depth is also timed without any layer, so that its layers' share can be scaled to full depth.
+    """
+    depths = {"": subject.shape.layers} | ({"-rest": 0} if subject.shape.layers < subject.full_layers else {})
+    made = []
+    for batch in batch_sizes:
+        cache = new_cache(subject.model, batch, max(kv_lengths) + 2 * max(block_sizes))
+        for kv_length in kv_lengths:
+            for k, width in widths(block_sizes):
+                setting = {"batch": batch, "kv_length": kv_length, "k": k}
+                for suffix, layers in depths.items():
+                    run = _forward(subject, cache, batch, kv_length, width, layers)
+                    made += _both(width.name + suffix, setting, run, subject.device)
+    return made
+
+
+def _both(arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device) -> list[Case]:
+    """Return the forward as Python launches it, and on CUDA also as a graph."""
+    runs = {arm: run}
+    if device.type == "cuda":
+        try:
+            runs[f"{arm}-graph"] = captured(run)
+        except RuntimeError as error:
+            warnings.warn(f"{arm} at {setting} is not captured as a graph: {str(error).splitlines()[0]}", stacklevel=2)
+    return [Case(arm=name, setting=setting, run=_counting(go), repeat=REPEAT[device.type]) for name, go in runs.items()]
+
+
+def _counting(run: Callable[[], None]) -> Callable[[], dict[str, float]]:
+    def counted() -> dict[str, float]:
+        run()
+        return {}
+
+    return counted
+
+
+def _forward(
+    subject: Subject, cache: KVCache, batch: int, kv_length: int, width: Width, layers: int
+) -> Callable[[], None]:
+    """Return one forward behind `kv_length` cached tokens of each row; their keys and values are zeros."""
+    model, device = subject.model, subject.device
+    length_B = torch.full((batch,), kv_length, device=device)
+    real_B = torch.full_like(length_B, width.tokens)
+    ids_BQ = torch.full((batch, width.tokens), 1, device=device)
+
+    @torch.inference_mode()
+    def run() -> None:
+        cache.length_B = length_B
+        with depth(subject, layers):
+            forward(
+                model, cache, ids_BQ, block=width.block, keep=width.keep, real_B=real_B, span=kv_length + width.tokens
+            )
+
+    return run
+
+
+@contextmanager
+def depth(subject: Subject, layers: int) -> Iterator[None]:
+    """Let the model run its first `layers` layers alone."""
+    config = subject.model.config
+    before = config.num_hidden_layers
+    config.num_hidden_layers = layers
+    try:
+        yield
+    finally:
+        config.num_hidden_layers = before
+
+
+def captured(run: Callable[[], None]) -> Callable[[], None]:
+    """Return the replay of a CUDA graph of `run`, whose tensors must not move.
+
+    Raises:
+        RuntimeError: where it does something that a graph cannot hold.
+    """
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
