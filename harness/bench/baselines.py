@@ -73,7 +73,7 @@ def usable(subject: Subject, prompt: Prompt, *, compiled: bool) -> list[Baseline
             continue
         try:
             with torch.inference_mode():
-                baseline.generate(subject, prompt.ids_L.to(subject.device).unsqueeze(0), min(4, prompt.new_tokens))
+                baseline.generate(subject, prompt.ids_L.to(subject.device).unsqueeze(0), prompt.new_tokens)
         except Exception as error:  # noqa: BLE001 - whatever a compiler raises means: this arm cannot be measured here
             why = str(error).strip().splitlines() or [type(error).__name__]
             warnings.warn(f"{baseline.name} is left out: {why[0][:200]}", stacklevel=2)

@@ -73,7 +73,7 @@ def _text(row: pd.Series, name: str) -> str:
         return value
     if pd.isna(value):
         return ""
-    text = f"{value:.4g}" if float(value) < 1e5 else f"{value:.3g}"
+    text = f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
     return f"{text} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]" if f"{name}_low" in row.index else text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ class Measured:
     dtype: str
 
 
-def measure_all(options: BenchOptions) -> list[Measured]:
-    """Measure what the files do not hold yet; returns one entry a benchmark.
+def measure_all(options: BenchOptions) -> Iterator[Measured]:
+    """Measure what the files do not hold yet; yields one entry a benchmark as soon as it is done.
 
     Raises:
         ValueError: for a device or checkpoint that cannot be used, or files of other runs.
@@ -54,7 +54,8 @@ def measure_all(options: BenchOptions) -> list[Measured]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     subject = load_subject(options)
-    return [_measure(bench, subject, options) for bench in options.benches]
+    for bench in options.benches:
+        yield _measure(bench, subject, options)
 
 
 def _measure(bench: str, subject: Subject, options: BenchOptions) -> Measured:

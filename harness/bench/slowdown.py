@@ -19,7 +19,7 @@ from harness.bench.turns import Case
 from sbd.cache import KVCache
 from sbd.model import forward, new_cache
 
-REPEAT = {"cpu": 3, "cuda": 20}
+REPEAT = {"cpu": 3, "cuda": 10}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ def cases(
     A model cut short in depth is also timed without any layer, so that its layers' share can be scaled to full depth.
     """
     depths = {"": subject.shape.layers} | ({"-rest": 0} if subject.shape.layers < subject.full_layers else {})
+    pool = torch.cuda.graph_pool_handle() if subject.device.type == "cuda" else None
     made = []
     for batch in batch_sizes:
         cache = new_cache(subject.model, batch, max(kv_lengths) + 2 * max(block_sizes))
@@ -56,16 +57,18 @@ def cases(
                 setting = {"batch": batch, "kv_length": kv_length, "k": k}
                 for suffix, layers in depths.items():
                     run = _forward(subject, cache, batch, kv_length, width, layers)
-                    made += _both(width.name + suffix, setting, run, subject.device)
+                    made += _both(width.name + suffix, setting, run, subject.device, pool)
     return made
 
 
-def _both(arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device) -> list[Case]:
+def _both(
+    arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device, pool: tuple[int, int] | None
+) -> list[Case]:
     """Return the forward as Python launches it, and on CUDA also as a graph."""
     runs = {arm: run}
-    if device.type == "cuda":
+    if pool is not None:
         try:
-            runs[f"{arm}-graph"] = captured(run)
+            runs[f"{arm}-graph"] = captured(run, pool)
         except RuntimeError as error:
             warnings.warn(f"{arm} at {setting} is not captured as a graph: {str(error).splitlines()[0]}", stacklevel=2)
     return [Case(arm=name, setting=setting, run=_counting(go), repeat=REPEAT[device.type]) for name, go in runs.items()]
@@ -111,8 +114,11 @@ def depth(subject: Subject, layers: int) -> Iterator[None]:
         config.num_hidden_layers = before
 
 
-def captured(run: Callable[[], None]) -> Callable[[], None]:
+def captured(run: Callable[[], None], pool: tuple[int, int]) -> Callable[[], None]:
     """Return the replay of a CUDA graph of `run`, whose tensors must not move.
+
+    Args:
+        pool: memory that graphs share; what one leaves there, the next one may overwrite.
 
     Raises:
         RuntimeError: where it does something that a graph cannot hold.
@@ -124,6 +130,6 @@ def captured(run: Callable[[], None]) -> Callable[[], None]:
             run()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=pool):
         run()
     return graph.replay
