@@ -10,10 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from harness.bench.turns import Case
+from harness.bench.graphs import captured
+from harness.bench.turns import Case, counting
 from sbd.kernels import statistics
 
 REPEAT = {"cpu": 3, "cuda": 50}
+INNER = 20
 
 
 def eager(logits_NV: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -33,25 +35,36 @@ def ours(logits_NV: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return read.entropy_N, read.argmax_N, read.confidence_N, torch.sort(read.entropy_N).indices
 
 
-def cases(rows: tuple[int, ...], vocabularies: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> list[Case]:
-    """Return both ways for each (N, V), on normally distributed logits; `bytes` are those of the logits, read once."""
+def cases(
+    rows: tuple[int, ...], vocabularies: tuple[int, ...], device: torch.device, dtype: torch.dtype
+) -> list[Case]:
+    """Return both ways, and the statistics alone, for each (N, V), on normally distributed logits.
+
+    On CUDA also as graphs of INNER calls each ("-graph"), since launching takes longer there than the work itself.
+    `bytes` are those of the logits, read once.
+    """
+    arms: dict[str, Callable[[Tensor], object]] = {"ours": ours, "eager": eager, "statistics": statistics}
     made = []
     for vocabulary in vocabularies:
         for count in rows:
             torch.manual_seed(0)
             logits_NV = (3 * torch.randn(count, vocabulary, device=device)).to(dtype)
             setting = {"rows": count, "vocabulary": vocabulary}
-            for name, read in {"ours": ours, "eager": eager}.items():
-                made.append(Case(arm=name, setting=setting, run=_run(read, logits_NV), repeat=REPEAT[device.type]))
+            counts = {"bytes": float(logits_NV.numel() * logits_NV.element_size())}
+            for name, read in arms.items():
+                call = _call(read, logits_NV)
+                made.append(Case(arm=name, setting=setting, run=counting(call, counts), repeat=REPEAT[device.type]))
+                if device.type == "cuda":
+                    replay = captured(call, torch.cuda.graph_pool_handle(), times=INNER)
+                    made.append(
+                        Case(arm=f"{name}-graph", setting=setting, run=counting(replay, counts), repeat=5, inner=INNER)
+                    )
     return made
 
 
-def _run(read: Callable[[Tensor], object], logits_NV: Tensor) -> Callable[[], dict[str, float]]:
-    size = logits_NV.numel() * logits_NV.element_size()
-
+def _call(read: Callable[[Tensor], object], logits_NV: Tensor) -> Callable[[], None]:
     @torch.inference_mode()
-    def run() -> dict[str, float]:
+    def call() -> None:
         read(logits_NV)
-        return {"bytes": size}
 
-    return run
+    return call

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import torch
 
+from harness.bench.graphs import captured
 from harness.bench.subject import Subject
-from harness.bench.turns import Case
+from harness.bench.turns import Case, counting
 from sbd.cache import KVCache
 from sbd.model import forward, new_cache
 
@@ -71,15 +72,8 @@ def _both(
             runs[f"{arm}-graph"] = captured(run, pool)
         except RuntimeError as error:
             warnings.warn(f"{arm} at {setting} is not captured as a graph: {str(error).splitlines()[0]}", stacklevel=2)
-    return [Case(arm=name, setting=setting, run=_counting(go), repeat=REPEAT[device.type]) for name, go in runs.items()]
-
-
-def _counting(run: Callable[[], None]) -> Callable[[], dict[str, float]]:
-    def counted() -> dict[str, float]:
-        run()
-        return {}
-
-    return counted
+    repeat = REPEAT[device.type]
+    return [Case(arm=name, setting=setting, run=counting(go, {}), repeat=repeat) for name, go in runs.items()]
 
 
 def _forward(
@@ -112,24 +106,3 @@ def depth(subject: Subject, layers: int) -> Iterator[None]:
         yield
     finally:
         config.num_hidden_layers = before
-
-
-def captured(run: Callable[[], None], pool: tuple[int, int]) -> Callable[[], None]:
-    """Return the replay of a CUDA graph of `run`, whose tensors must not move.
-
-    Args:
-        pool: memory that graphs share; what one leaves there, the next one may overwrite.
-
-    Raises:
-        RuntimeError: where it does something that a graph cannot hold.
-    """
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(2):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
-        run()
-    return graph.replay

@@ -109,12 +109,14 @@ def kernel(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (vocabulary, count), group in runs.dropna(subset=["vocabulary"]).groupby(["vocabulary", "rows"]):
         seconds = pivot(group)
-        mine = seconds["ours"].median()
-        row: dict[str, Any] = {"rows": int(count), "vocabulary": int(vocabulary), "rounds": len(seconds)}
-        row |= {"ours_seconds": mine, "eager_seconds": seconds["eager"].median()}
-        row |= spread("gain", seconds["eager"] / seconds["ours"])
-        row["share_of_copy"] = group["bytes"].iloc[0] / mine / copy
-        rows.append(row)
+        for mode in [suffix for suffix in ("", "-graph") if f"ours{suffix}" in seconds]:
+            ours, eager, alone = (seconds[f"{arm}{mode}"] for arm in ("ours", "eager", "statistics"))
+            row: dict[str, Any] = {"mode": mode.removeprefix("-") or "eager", "rows": int(count)}
+            row |= {"vocabulary": int(vocabulary), "rounds": len(seconds), "ours_seconds": ours.median()}
+            row |= {"eager_seconds": eager.median(), "statistics_seconds": alone.median()}
+            row |= spread("gain", eager / ours)
+            row["share_of_copy"] = group["bytes"].iloc[0] / alone.median() / copy
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

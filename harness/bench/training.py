@@ -21,7 +21,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from harness.bench.subject import Subject
-from harness.bench.turns import Case
+from harness.bench.turns import Case, counting
 from sbd.loss import cross_entropy_sum
 from sbd.masks import Layout, allowed, block_mask, dense_mask
 from sbd.model import attached_config
@@ -118,19 +118,11 @@ def cases(subject: Subject, rows: int, lengths: tuple[int, ...]) -> list[Case]:
             step = _step(subject.model, batch, way)
             made.append(
                 Case(
-                    arm=name, setting={"length": length, "rows": rows}, run=_counting(step, areas(batch)),
+                    arm=name, setting={"length": length, "rows": rows}, run=counting(step, areas(batch)),
                     cost=lambda go=step: {"peak_bytes": peak_bytes(go, subject.device)},
                 )
             )  # fmt: skip
     return made
-
-
-def _counting(step: Callable[[], None], counts: dict[str, float]) -> Callable[[], dict[str, float]]:
-    def run() -> dict[str, float]:
-        step()
-        return counts
-
-    return run
 
 
 def areas(batch: Batch) -> dict[str, float]:

@@ -24,7 +24,7 @@ class Case:
     Args:
         arm: its name among those it is compared with. setting: what is varied.
         run: does it once and returns what it did, as numbers.
-        repeat: runs of one turn; the mean is recorded.
+        repeat: runs of one turn; the mean is recorded. inner: how often one run does the thing, where that is not once.
         cost: what is measured without the clock, in the first round alone, such as peak memory; added to the counts.
     """
 
@@ -32,6 +32,7 @@ class Case:
     setting: dict[str, int]
     run: Callable[[], dict[str, float]]
     repeat: int = 1
+    inner: int = 1
     cost: Callable[[], dict[str, float]] = field(default=dict)
 
 
@@ -54,6 +55,16 @@ class Sheet:
         )  # fmt: skip
 
 
+def counting(run: Callable[[], object], counts: dict[str, float]) -> Callable[[], dict[str, float]]:
+    """Return `run` as a case needs it, where what it does is known beforehand."""
+
+    def counted() -> dict[str, float]:
+        run()
+        return counts
+
+    return counted
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done all that it was given."""
     if device.type == "cuda":
@@ -68,7 +79,8 @@ def timed(case: Case, device: torch.device) -> tuple[float, dict[str, float]]:
         counts = case.run()
     synchronize(device)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
-    return seconds / case.repeat, counts | {"cpu_seconds": cpu / case.repeat}
+    done = case.repeat * case.inner
+    return seconds / done, counts | {"cpu_seconds": cpu / done}
 
 
 def order(cases: Sequence[Case], number: int) -> list[Case]:

@@ -51,7 +51,9 @@ PLANS: dict[str, Plan] = {
         x="length", xlabel="tokens of a row", ylabel="step time / NTP's", lines={"ratio_to_ntp": ""}, by="arm",
         one=2.0,
     ),
-    "kernel": Plan(x="vocabulary", xlabel="vocabulary", ylabel="eager / ours", lines={"gain": ""}, by="rows"),
+    "kernel": Plan(
+        x="vocabulary", xlabel="vocabulary", ylabel="eager / ours", lines={"gain": ""}, by="rows", panels=("mode",),
+    ),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sbd
-from harness.bench import baselines, decode, kernel, slowdown, subject, throughput, training, turns
+from harness.bench import baselines, decode, graphs, kernel, slowdown, subject, throughput, training, turns
 from harness.bench.options import BenchOptions
 from harness.bench.turns import Case
 from harness.results import ArmFile, Measurement, read
@@ -211,7 +211,7 @@ def test_both_kernels_read_the_same() -> None:
 @pytest.mark.gpu
 def test_a_captured_forward_gives_what_the_eager_one_gives() -> None:
     x, y = torch.ones(3, device="cuda"), torch.zeros(3, device="cuda")
-    replay = slowdown.captured(lambda: y.copy_(2 * x), torch.cuda.graph_pool_handle())
+    replay = graphs.captured(lambda: y.copy_(2 * x), torch.cuda.graph_pool_handle())
     x.fill_(5)
     replay()
     assert y.tolist() == [10, 10, 10]

@@ -120,12 +120,15 @@ def test_throughput_sets_refilled_beside_lock_step() -> None:
 
 def test_kernel_counts_its_share_of_copy_bandwidth() -> None:
     setting = {"rows": 16, "vocabulary": 1000}
-    lines = ceilings() + [
-        line(arm, n, s, setting, bytes=64000) for n in range(2) for arm, s in (("ours", 1e-5), ("eager", 5e-5))
-    ]
-    (row,) = tables.kernel(tables.frame(lines)).to_dict("records")
-    assert row["gain"] == pytest.approx(5) and row["share_of_copy"] == pytest.approx(64000 / 1e-5 / 1e10)
-    assert (row["rows"], row["vocabulary"]) == (16, 1000)
+    arms = {"ours": 2e-5, "eager": 1e-4, "statistics": 1e-5}
+    arms |= {f"{arm}-graph": seconds / 2 for arm, seconds in arms.items()} | {"eager-graph": 8e-5}
+    lines = ceilings() + [line(arm, n, s, setting, bytes=64000) for n in range(2) for arm, s in arms.items()]
+    first, second = tables.kernel(tables.frame(lines)).to_dict("records")
+    assert (first["mode"], second["mode"]) == ("eager", "graph")
+    assert first["gain"] == pytest.approx(5) and second["gain"] == pytest.approx(8)
+    assert first["share_of_copy"] == pytest.approx(64000 / 1e-5 / 1e10)
+    assert second["share_of_copy"] == pytest.approx(2 * first["share_of_copy"])
+    assert (first["rows"], first["vocabulary"]) == (16, 1000)
 
 
 def test_training_compares_each_way_with_its_own_ntp() -> None:
