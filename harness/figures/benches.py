@@ -24,7 +24,7 @@ class Plan:
         x, xlabel, ylabel: the horizontal column and the axes' words.
         lines: column -> label; with `by` set, one line for each value of that column from the first of `lines`.
         panels: columns whose values make the panels, at most MOST_PANELS of them.
-        one: a level that means "no difference", drawn as a thin line.
+        one: a level that means "no difference", drawn as a thin line. only: how the drawn lines' names begin.
     """
 
     x: str
@@ -34,6 +34,7 @@ class Plan:
     by: str | None = None
     panels: tuple[str, ...] = ()
     one: float | None = 1.0
+    only: str = ""
 
 
 MOST_PANELS = 4
@@ -49,7 +50,7 @@ PLANS: dict[str, Plan] = {
     ),
     "training": Plan(
         x="length", xlabel="tokens of a row", ylabel="step time / NTP's", lines={"ratio_to_ntp": ""}, by="arm",
-        one=2.0,
+        one=2.0, only="sbd",
     ),
     "kernel": Plan(
         x="vocabulary", xlabel="vocabulary", ylabel="eager / ours", lines={"gain": ""}, by="rows", panels=("mode",),
@@ -72,31 +73,39 @@ def draw(bench: str, cells: pd.DataFrame, title: str, machine: str, folder: Path
         ][:MOST_PANELS]
     with style.canvas(style.COLUMN if len(groups) < 3 else style.PAGE, 2.3) as figure:
         axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
-        for ax, (label, part) in zip(axes, groups, strict=True):
-            _panel(ax, part, plan)
+        curves = [_curves(part, plan) for _, part in groups]
+        for ax, (label, _), lines in zip(axes, groups, curves, strict=True):
+            _panel(ax, lines, plan)
             ax.set_title(label.removeprefix("decoding "), fontsize=6)
-            ax.set_xlabel(plan.xlabel)
+        for ax, lines in zip(axes, curves, strict=True):  # the panels share their height, which is known only now
+            panels.label_ends(ax, lines, share=0.34)
         axes[0].set_ylabel(plan.ylabel)
         style.caption(figure, title, words)
         return style.save(figure, folder, name, cells)
 
 
-def _panel(ax: Axes, part: pd.DataFrame, plan: Plan) -> None:
-    curves = []
+def _curves(part: pd.DataFrame, plan: Plan) -> list[Curve]:
+    """Return the lines of one panel: a column each, or one column by the values of another."""
     column, *_ = plan.lines
     named = (
         [(column, str(value), group) for value, group in part.groupby(plan.by, sort=False)] if plan.by
         else [(column, label, part) for column, label in plan.lines.items() if column in part]
     )  # fmt: skip
+    named = [(column, label, group) for column, label, group in named if label.startswith(plan.only)]
+    curves = []
     for look, (column, label, group) in zip(_looks(len(named)), named, strict=True):
         points = group.rename(columns={plan.x: "x", column: "y", f"{column}_low": "low", f"{column}_high": "high"})
         points = points[[name for name in ("x", "y", "low", "high") if name in points]].dropna().reset_index(drop=True)
         curves.append(Curve(points=points, label=label, look=look))
+    return curves
+
+
+def _panel(ax: Axes, curves: list[Curve], plan: Plan) -> None:
     if plan.one is not None:
         ax.axhline(plan.one, color="0.6", linewidth=0.6)
     panels.draw(ax, curves)
     ax.xaxis.set_major_formatter("{x:g}")
-    panels.label_ends(ax, curves, share=0.34)
+    ax.set_xlabel(plan.xlabel)
 
 
 def _looks(count: int) -> Sequence[tuple[str, str, str]]:

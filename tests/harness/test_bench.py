@@ -158,13 +158,14 @@ def test_the_timed_step_has_the_loss_that_training_has(
 ) -> None:
     config = sbd.SBDConfig.read(varied_checkpoint)
     batch = training.batch_of(2, 21, objective, config.mask_token_id, real.shape.vocab, CPU)
-    mine = training.loss_of(real.model, batch, training.Way(objective=objective))
-    whole = training.loss_of(real.model, batch, training.Way(objective=objective, chunked=False))
+    mine = training.loss_of(real.model, batch, training.Way(objective=objective)).detach()
+    whole = training.loss_of(real.model, batch, training.Way(objective=objective, chunked=False)).detach()
     trained = load(varied_checkpoint, device="cpu")
     install_objective(trained, TrainingConfig(output="", data=[], model="x", objective=objective))
-    ntp, matp = trained(
-        ids=batch.ids_BT, layout=batch.layout, ntp_labels=batch.ntp_labels_BL, matp_labels=batch.matp_labels
-    )
+    with torch.no_grad():
+        ntp, matp = trained(
+            ids=batch.ids_BT, layout=batch.layout, ntp_labels=batch.ntp_labels_BL, matp_labels=batch.matp_labels
+        )
     assert float(mine) == pytest.approx(float(ntp + matp), rel=1e-5)
     assert float(whole) == pytest.approx(float(mine), rel=1e-5)
     assert (objective == "sbd") == (float(matp) > 0)
@@ -199,7 +200,7 @@ def test_peak_memory_counts_what_is_held_at_once() -> None:
         del a
         torch.cat([b, b])
 
-    assert 4_000_000 <= training.peak_bytes(step, CPU) <= 3_100_000 + 1_000_000
+    assert training.peak_bytes(step, CPU) == pytest.approx(3_000_000, abs=1000)  # b, and the two of them joined
 
 
 def test_both_kernels_read_the_same() -> None:

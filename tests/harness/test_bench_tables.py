@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import stats
@@ -53,6 +53,7 @@ def test_the_medians_interval_is_the_binomial_one(n: int) -> None:
     assert found.value == np.median(values)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
 def test_a_median_lies_in_its_interval_and_few_values_span_it(values: list[float]) -> None:
     found = stats.median(values)
