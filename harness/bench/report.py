@@ -132,8 +132,11 @@ def _slowdown(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> 
         f"copy bandwidth, {hardware.bandwidth_bytes_per_second / 1e9:.4g} GB/s, and GEMM rate, "
         f"{hardware.peak_flops_per_second[predicted.calibrated.dtype] / 1e9:.4g} GFLOP/s.",
         f"By these two, compute limits a large linear layer from {predicted.crossover_tokens:.3g} tokens a forward on.",
-        "compute share: of the calibrated time, in operations that compute limits. limit: overhead where a forward "
-        f"takes {rooflines.OVERHEAD:g} times its calibrated time or more, else the greater share.",
+        "token cost: (time(2k) - time(k)) / k over a token's own flops at the GEMM rate; 1 or more: compute sets the "
+        "price of a wider block, near 0: more tokens are free.",
+        "compute share: of the calibrated time, in operations that compute limits. limit: neither where a forward "
+        f"takes {rooflines.OVERHEAD:g} times its calibrated time or more (launching, operations below both ceilings), "
+        "else the greater share.",
     ]
     if subject.shape.layers < subject.full_layers:
         notes.append(

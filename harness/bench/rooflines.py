@@ -1,6 +1,6 @@
 """Measured slowdowns beside the roofline as printed, corrected, and with the device's own measured ceilings.
 
-Also says what limits a forward: bandwidth, compute, or neither, where the time goes to launching it.
+Also says what limits a forward: bandwidth, compute, or neither (launching it, or running below both ceilings).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SHEETS = {"H100": "h100", "H200": "h200", "A100": "a100", "B200": "b200", "L40S"
 """Word in a device's name -> its data sheet in sbd.roofline."""
 
 OVERHEAD = 2.0
-"""A forward that takes this many times its calibrated roofline is limited by neither bandwidth nor compute."""
+"""A forward that takes this many times its calibrated roofline is as a whole limited by neither ceiling."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,7 @@ def slowdown(timed: pd.DataFrame, predicted: Predictions) -> pd.DataFrame:
             ratios = {
                 **tables.spread("measured", (wide["block"] / one).dropna()),
                 **tables.spread("measured_2k", (wide["fused"] / one).dropna()),
+                "token_cost": token_cost(predicted.calibrated, wide, batch, kv_length, k),
             }
             rows.append(_row(predicted, mode, batch, kv_length, k, wide["block"], ratios))
     return pd.DataFrame(rows)
@@ -97,7 +98,7 @@ def _row(
     row: dict[str, Any] = {"mode": mode, **place, "k": k, "rounds": len(taken), "seconds": measured}
     row |= ratios or {f"measured{kind}{end}": 1.0 for kind in ("", "_2k") for end in ("", "_low", "_high")}
     if k == 1:
-        row |= dict.fromkeys(("measured_2k", "measured_2k_low", "measured_2k_high"), float("nan"))
+        row |= dict.fromkeys(("measured_2k", "measured_2k_low", "measured_2k_high", "token_cost"), float("nan"))
     for name in ("printed", "corrected", "calibrated"):
         row[name] = getattr(predicted, name).slowdown(block_size=k, **place)
     row["calibrated_2k"] = roofline.slowdown(block_size=2 * k, **place) if k > 1 else float("nan")
@@ -105,6 +106,18 @@ def _row(
     row["compute_share"] = compute_share(roofline, width=k, **place)
     row["limit"] = limit(row["times_calibrated"], row["compute_share"])
     return row
+
+
+def token_cost(roofline: Roofline, wide: pd.DataFrame, batch: int, kv_length: int, k: int) -> float:
+    """Return what one more token a row costs from k to 2k tokens, over its own flops at the measured GEMM rate.
+
+    1 or more: compute sets the price of a wider block. Near 0: more tokens are free, as bandwidth's limit has it. The
+    head's flops are left out, since the 2k-wide forward needs no more logits than the k-wide one.
+    """
+    operations = roofline.operations(batch=batch, width=1, kv_length=kv_length)
+    flops = sum(op.count * op.flops for op in operations if op.name != "head")
+    more = (wide["fused"].median() - wide["block"].median()) / k
+    return float(more / (flops / roofline.hardware.peak_flops_per_second[roofline.dtype]))
 
 
 def compute_share(roofline: Roofline, *, batch: int, width: int, kv_length: int) -> float:
@@ -119,7 +132,7 @@ def compute_share(roofline: Roofline, *, batch: int, width: int, kv_length: int)
 
 
 def limit(times_calibrated: float, share: float) -> str:
-    """Return what sets a forward's time: "overhead", "compute" or "bandwidth"."""
+    """Return what sets a forward's time: "neither" ceiling, "compute" or "bandwidth"."""
     if times_calibrated >= OVERHEAD:
-        return "overhead"
+        return "neither"
     return "compute" if share > 0.5 else "bandwidth"

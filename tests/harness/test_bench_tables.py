@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import stats
 from harness.bench import predict, rooflines, tables
+from harness.figures import benches
 from harness.results import Measurement, Record, Timing
 from sbd.roofline import HARDWARE, SHAPES, Hardware, Roofline
 
@@ -173,12 +176,13 @@ def test_a_device_as_fast_as_its_ceilings_meets_the_calibrated_roofline() -> Non
     # 1e11 flop/s over 1e10 bytes/s are 10 flops a byte; a float32 weight brings 2 flops a token for 4 bytes.
     assert predicted.crossover_tokens == pytest.approx(20)
     assert table["limit"].to_dict() == {1: "bandwidth", 16: "bandwidth"}
-    wide = rooflines.slowdown(
-        rooflines.seconds(tables.frame(ceilings(3) + forwards(roofline, (128,), 64)), 30, 30), predicted
-    )
-    assert wide.set_index("k").loc[64, "limit"] == "compute"
+    wide = tables.frame(ceilings(3) + forwards(roofline, (128,), 64))
+    row = rooflines.slowdown(rooflines.seconds(wide, 30, 30), predicted).set_index("k").loc[64]
+    assert row["limit"] == "compute" and row["token_cost"] == pytest.approx(1, abs=0.3)  # the head is in the times only
+    narrow = tables.frame(ceilings(3) + forwards(roofline, (128,), 4))
+    assert rooflines.slowdown(rooflines.seconds(narrow, 30, 30), predicted).set_index("k").loc[4, "token_cost"] < 0.1
     slow = tables.frame(ceilings(3) + forwards(roofline, (128,), 16, factor=3.0))
-    assert set(rooflines.slowdown(rooflines.seconds(slow, 30, 30), predicted)["limit"]) == {"overhead"}
+    assert set(rooflines.slowdown(rooflines.seconds(slow, 30, 30), predicted)["limit"]) == {"neither"}
 
 
 def test_the_data_sheet_is_that_of_the_device() -> None:
@@ -254,3 +258,20 @@ def test_records_and_timings_become_traces(tmp_path: Path) -> None:
     (folder / "wallclock-lcb-mini.jsonl").write_text("".join(json.dumps(t) + "\n" for t in timings))
     (trace,) = predict.from_records(tmp_path, "mini", "m", {"lcb-mini": 50.0})
     assert trace.measured == pytest.approx((2.0 / 10) / (1.0 / 20))
+
+
+@pytest.mark.parametrize("bench", ["decode", "slowdown"])
+def test_figures_fit_and_hold_their_numbers(bench: str, tmp_path: Path) -> None:
+    roofline = Roofline(shape=SHAPE, hardware=HERE, dtype="fp32")
+    if bench == "decode":
+        cells = tables.decode(tables.frame(decoded()))
+    else:
+        runs = tables.frame(ceilings(3) + forwards(roofline, (128, 256), 8) + forwards(roofline, (128, 256), 16))
+        predicted = rooflines.predictions(runs, SHAPE, "AMD EPYC", "fp32")
+        timed = rooflines.seconds(runs, 30, 30).drop_duplicates(["kv_length", "k", "kind", "round"])
+        cells = rooflines.slowdown(timed, predicted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a layout that does not fit warns
+        png, pdf, csv = benches.draw(bench, cells, "A title", "a machine", tmp_path, "figure")
+    assert png.read_bytes()[1:4] == b"PNG" and pdf.read_bytes()[:4] == b"%PDF"
+    assert len(pd.read_csv(csv)) == len(cells)
