@@ -112,7 +112,36 @@ class Choice:
         return self.item_id
 
 
-Line = TypeVar("Line", Record, Timing, Choice)
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One timed run of harness.bench: what ran, under which setting, in which round, for how long.
+
+    `arm` is what is compared with the others, `setting` what is varied, `seconds` the wall time of one run, `counts`
+    what that run did: tokens, forwards, bytes, ...; which of them there are is for each benchmark to say.
+    """
+
+    run_id: str
+    scale: str
+    model: str
+    bench: str
+    arm: str
+    setting: dict[str, int]
+    round: int
+    seconds: float
+    counts: dict[str, float]
+
+    @property
+    def key(self) -> str:
+        """What is unique in a file of measurements."""
+        return measurement_key(self.arm, self.setting, self.round)
+
+
+def measurement_key(arm: str, setting: dict[str, int], number: int) -> str:
+    """Return the key of a measurement, made or still to make."""
+    return "/".join([arm, ",".join(f"{name}={value}" for name, value in sorted(setting.items())), str(number)])
+
+
+Line = TypeVar("Line", Record, Timing, Choice, Measurement)
 
 
 class ArmFile(Generic[Line]):
@@ -120,7 +149,7 @@ class ArmFile(Generic[Line]):
 
     Args:
         path: the file; it and its folder are made at the first append.
-        kind: Record or Timing.
+        kind: the class of its lines.
         run_id: whose lines these are.
 
     Raises:

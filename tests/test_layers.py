@@ -19,14 +19,14 @@ ORDER = {
         "wallclock",
         "evalplus_backend", "livecodebench",
         "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "choices", "options",
-        "table1", "likelihood", "table2", "studies", "reproduce",
+        "table1", "likelihood", "table2", "studies", "bench", "reproduce",
         "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
         "lm_eval_model",
     ],
 }  # fmt: skip
 """Top to bottom as in docs/architecture.md; the package's own __init__ stands below all of its modules."""
 
-WRITERS = {"run", "wallclock", "engine", "likelihood"}
+WRITERS = {"run", "wallclock", "engine", "likelihood", "bench"}
 """Modules of harness that make records; what judges records must not import them."""
 JUDGES = {"stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures"}
 
