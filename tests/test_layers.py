@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = {
     "sbd": [
         "masks", "noise", "loss", "samplers", "kernels", "cache", "ledger", "config", "model", "rows", "engine",
-        "verified", "decode", "stops", "generate", "roofline", "training",
+        "verified", "decode", "stops", "trace", "streaming", "generate", "roofline", "training",
     ],
     "harness": [
         "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "judging", "arms", "results", "machine", "engine",
