@@ -52,7 +52,7 @@ class Standard(TypedDict, total=False):
 
     attention_mask (B, L), 0 at padding on either side; max_new_tokens (256); temperature (0, greedy); eos_token_id (the
     model's own): one, several, or () for none; pad_token_id (the model's own); streamer (for one row: sbd.streaming's,
-    or transformers' TextStreamer and TextDiffusionStreamer).
+    or transformers' TextStreamer and TextDiffusionStreamer; model.generate passes none on).
     """
 
     attention_mask: Tensor | None
@@ -102,8 +102,8 @@ def generate(
 
     Source: Algs. 2 and 3.
     """
-    streamer, prompted = standard.get("streamer"), "generation_config" in standard
-    if prompted:
+    streamer = standard.get("streamer")
+    if "generation_config" in standard:
         standard = _from_transformers(standard, input_ids)
     if gamma is None:
         gamma = float("inf") if verify and sampler == "eb_entropy" else 0.1
@@ -114,7 +114,7 @@ def generate(
     _check_model(model, max(len(prompt) for prompt in prompts), settings.max_new_tokens)
     stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings or ())
     find_stop = StopStrings(tokenizer, stops, len(prompts)) if stops else None
-    relay = None if streamer is None else relay_to(streamer, input_ids, prompted=prompted)
+    relay = None if streamer is None else relay_to(streamer, input_ids)
     watchers = [one for one in (watch, relay) if one is not None]
     decoded = decode(model, prompts, settings, generator=generator, find_stop=find_stop, watch=_all(watchers))
     if streamer is not None:

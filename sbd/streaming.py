@@ -64,16 +64,15 @@ class Relay:
                 self.put_draft(tokens[None, final:end])
 
 
-def relay_to(streamer: Streamer, input_ids: Tensor | Sequence[Tensor], *, prompted: bool) -> Relay:
-    """Return the relay to a streamer, which is handed the prompt first unless it has it.
+def relay_to(streamer: Streamer, input_ids: Tensor | Sequence[Tensor]) -> Relay:
+    """Return the relay to a streamer, which is handed the prompt first.
 
     Raises:
         ValueError: for a batch.
     """
     if len(input_ids) != 1:
         raise ValueError(f"a streamer shows one row, but input_ids has {len(input_ids)}; generate them one by one")
-    if not prompted:
-        streamer.put(torch.atleast_2d(input_ids[0]).cpu())
+    streamer.put(torch.atleast_2d(input_ids[0]).cpu())
     return Relay(streamer)
 
 
@@ -110,6 +109,7 @@ class TerminalStreamer:
         self.live = self.stream.isatty() and "NO_COLOR" not in os.environ if live is None else live
         self.prompted, self.forward = False, 0
         self.final: list[int] = []
+        self.shown = 0  # how many of them have been printed; a character's last token brings out the others
         self.seen: dict[int, tuple[int, int]] = {}  # position -> (token, the forward that revealed it)
         self.line: list[tuple[str, int]] = []  # (text, forward) of what is final on the terminal's last line
         self.above = 0  # rows of the terminal between the start of that line and the cursor
@@ -122,14 +122,11 @@ class TerminalStreamer:
         ids, start = value.flatten().tolist(), len(self.final)
         if any(start + index not in self.seen for index in range(len(ids))):
             self.forward += 1  # AR: no draft came before
-        texts = pieces(self.tokenizer, ids, self.final)
         self.final += ids
-        if not self.live:
-            print("".join(texts), end="", file=self.stream, flush=True)
-            return
-        forwards = [self.seen.get(start + index, (0, self.forward))[1] for index in range(len(ids))]
-        self.line += list(zip(map(_visible, texts), forwards, strict=True))
-        self._draw([])
+        texts = self._unshown()
+        if texts[-1].endswith("\ufffd"):  # inside a character
+            texts = texts[: max((index + 1 for index, text in enumerate(texts[:-1]) if text), default=0)]
+        self._show(texts)
 
     def put_draft(self, value: Tensor) -> None:
         """Show the tokens behind the final ones as they stand after one more forward."""
@@ -145,8 +142,26 @@ class TerminalStreamer:
             self._draw(self._draft(ids, start))
 
     def end(self) -> None:
-        """End the last line."""
+        """Print what is left, and end the last line."""
+        if self.shown < len(self.final):
+            self._show(self._unshown())
         print(file=self.stream, flush=True)
+
+    def _unshown(self) -> list[str]:
+        return pieces(self.tokenizer, self.final[self.shown :], self.final[: self.shown])
+
+    def _show(self, texts: list[str]) -> None:
+        """Print the texts of the next tokens."""
+        places = range(self.shown, self.shown + len(texts))
+        self.shown += len(texts)
+        if not self.live:
+            print("".join(texts), end="", file=self.stream, flush=True)
+            return
+        self.line += [
+            (_visible(text), self.seen.get(place, (0, self.forward))[1])
+            for place, text in zip(places, texts, strict=True)
+        ]
+        self._draw([])
 
     def _draft(self, ids: list[int], start: int) -> list[tuple[str, int]]:
         """Return (text, forward) of each token, where masks have forward 0."""

@@ -6,6 +6,7 @@ import csv
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -86,7 +87,7 @@ def compare(committed: Path, again: Path) -> tuple[list[Difference], str]:
         words = [cell for cell in (new if any(new) else old) if cell and not _is_number(cell)]
         found += [
             Difference(where=f"{again.name}, line {number} ({', '.join(words)}), {name}", committed=a, again=b)
-            for name, a, b in zip(header, old, new, strict=True) if a != b
+            for name, a, b in zip_longest(header, old, new, fillvalue="") if a != b
         ]  # fmt: skip
     return found, f"{len(mine) * len(header)} cells"
 

@@ -182,4 +182,4 @@ find("back").addEventListener("click", () => { stop(); show(Math.max(0, Number(s
 find("next").addEventListener("click", () => { stop(); show(Math.min(steps, Number(slider.value) + 1)); });
 find("last").addEventListener("click", () => { stop(); show(steps); });
 find("play").addEventListener("click", play);
-show(0);
+show(Math.min(steps, Math.max(0, parseInt(location.hash.slice(1), 10) || 0)));  // page.html#3 opens at forward 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,4 @@ def page(data: dict[str, Any]) -> str:
         "script": text["js"],
         "data": inside,
     }
-    result = text["html"]
-    for name, value in parts.items():
-        before, mark, after = result.partition("{{" + name + "}}")
-        assert mark, name
-        result = before + value + after
-    return result
+    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], text["html"])
