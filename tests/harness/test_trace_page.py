@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import random
 import re
 import shutil
@@ -34,11 +35,7 @@ PARAMETERS = {"eb_entropy": 0.7, "eb_confidence": 0.7, "factor": 1.5, "threshold
 @pytest.mark.parametrize("sampler", BOUNDS)
 def test_the_bound_shown_is_the_one_that_decided(sampler: str) -> None:
     draw, parameter = random.Random(0), PARAMETERS[sampler]
-    fits = {
-        "at most": lambda x: x <= parameter,
-        "less than": lambda x: x < parameter,
-        "at least": lambda x: x >= parameter,
-    }
+    fits = {"at most": operator.le, "less than": operator.lt, "at least": operator.ge}[BOUNDS[sampler][1]]
     cut_somewhere = 0
     for _ in range(50):
         entropy = [draw.uniform(0, 0.8) for _ in range(draw.randint(1, 8))]
@@ -46,7 +43,7 @@ def test_the_bound_shown_is_the_one_that_decided(sampler: str) -> None:
         tensors = (torch.tensor([entropy], dtype=torch.float64), torch.tensor([confidence], dtype=torch.float64))
         reveal = SAMPLERS[sampler](*tensors, torch.ones_like(tensors[0], dtype=torch.bool), parameter)[0].tolist()
         order = ranks(sampler, entropy, confidence)
-        within = [index for index, rank in enumerate(order) if fits[BOUNDS[sampler][1]](rank.bound)]
+        within = [index for index, rank in enumerate(order) if fits(rank.bound, parameter)]
         count = max([1, *(index + 1 for index in within)])
         assert {rank.index for rank in order[:count]} == {index for index, yes in enumerate(reveal) if yes}
         cut_somewhere += 1 < count < len(entropy)
@@ -61,8 +58,8 @@ def test_an_unknown_sampler_is_refused() -> None:
 @pytest.fixture(scope="module")
 def subject(varied_checkpoint: Path) -> Subject:
     return Subject(
-        title="A <b>title</b>", prompt="Question: 1 + 1 </script>\n", checkpoint=varied_checkpoint, sampler="eb_entropy",
-        gamma=4.0, block_size=8, max_new_tokens=24,
+        title="A <b>title</b>", prompt="Question: 1 + 1 </script>\n", checkpoint=varied_checkpoint,
+        sampler="eb_entropy", gamma=4.0, block_size=8, max_new_tokens=24,
     )  # fmt: skip
 
 
@@ -111,11 +108,12 @@ def recorded(varied_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     with ArmFile(path, Record, "r") as file:
         file.append(
             Record(
-                run_id="r", scale="mini", model="llama-mini", weights_hash=weights_hash(varied_checkpoint), benchmark=NAME,
-                item_id=problem.item_id, loss="sbd", sampling="SBD gamma_low", decoding="sbd", sampler="eb_entropy",
+                run_id="r", scale="mini", model="llama-mini", weights_hash=weights_hash(varied_checkpoint),
+                benchmark=NAME, item_id=problem.item_id, loss="sbd", sampling="SBD gamma_low", decoding="sbd", sampler="eb_entropy",
                 gamma_nats=0.35, block_size=16, prompt_hash=problem.prompt_hash,
                 generated_ids=out.tokens[0].tolist(), text="", stop_reason="length", correct=False, extracted=None,
-                error=None, nfe={}, nfe_decode=out.ledger.nfe_decode(0), nfe_budget=None, seconds={}, batch_rows=1, seed=0,
+                error=None, nfe={}, nfe_decode=out.ledger.nfe_decode(0), nfe_budget=None, seconds={}, batch_rows=1,
+                seed=0,
             )
         )  # fmt: skip
     return f"{path}:{problem.item_id}"
