@@ -19,8 +19,8 @@ class Rank:
 
 
 BOUNDS: dict[str, tuple[str, str]] = {
-    "eb_entropy": ("sum of the entropies before it, nats", "at most"),
-    "eb_confidence": ("sum of the entropies up to it less the largest, nats", "at most"),
+    "eb_entropy": ("sum of the entropies before it (nats)", "at most"),
+    "eb_confidence": ("sum of the entropies up to it less the largest (nats)", "at most"),
     "factor": ("(rank + 1)(1 - confidence)", "less than"),
     "threshold": ("confidence", "at least"),
     "topk": ("rank", "at most"),

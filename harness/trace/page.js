@@ -38,14 +38,16 @@ function drawRun(run, box, at) {
     const name = "token" + (one.step === at ? " new" : "") + (past ? " past" : "");
     const title = `position ${place + 1}, forward ${one.step}, entropy ${number(one.entropy)} nats, ` +
       `confidence ${number(one.confidence)}` + (past ? ", after the end" : "");
+    const line = text.endsWith("\n");  // the line ends behind the token's number
+    const inside = (line ? text.slice(0, -1) : text).replaceAll("\n", "↵\n") + (line ? "↵" : "");
     cells.push([place, element("span", { class: name, "data-step": one.step, style: `--n: ${one.step}`, title },
-      text.replaceAll("\n", "↵\n") || "\u200b")]);
+      inside || "\u200b"), line ? "\n" : ""]);
   }
   if (at < run.steps.length) {
     for (const one of run.steps[at].ranked) cells.push([one.place, element("span", { class: "mask", title: "masked" }, "·")]);
   }
   cells.sort((a, b) => a[0] - b[0]);
-  box.text.replaceChildren(...cells.map((cell) => cell[1]));
+  box.text.replaceChildren(...cells.flatMap((cell) => cell.slice(1)));
   const known = at === 0 ? 0 : run.steps[Math.min(at, run.steps.length) - 1].known;
   const done = at >= run.steps.length;
   const forwards = Math.min(at, run.steps.length);
@@ -91,7 +93,7 @@ function drawRanked(at) {
   find("rule").textContent = !step
     ? (at === 0 ? "Before the first forward nothing was read." : `${shown.name} was done before this forward.`)
     : !shown.bound ? "AR reveals its one position at every forward."
-    : `${shown.name} reveals from the top while ${shown.bound[0]} is ${shown.bound[1]} ${shown.parameter}, at least one: ` +
+    : `${shown.name} reveals from the top while the ${shown.bound[0]} is ${shown.bound[1]} ${shown.parameter}, at least one: ` +
       `${kept} of ${rows.length} here` + (kept < rows.length ? "; the line shows the cut." : ".");
 }
 
@@ -124,7 +126,8 @@ function say(at) {
     const now = step.ranked.filter((one) => one.revealed).sort((a, b) => a.place - b.place);
     const words = now.map((one) => quoted(textOf(run, one))).join(", ");
     const left = step.ranked.length - now.length;
-    return `${run.name}, ${step.kind}, ${step.width} wide: revealed ${plural(now.length, "token")}: ${words}; ` +
+    const how = run.sampler ? `${step.kind} forward, ${step.width} wide` : "one token a forward";
+    return `${run.name}, ${how}: revealed ${plural(now.length, "token")}: ${words}; ` +
       `${plural(left, "mask")} left.`;
   }).join(" ");
 }

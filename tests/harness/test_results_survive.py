@@ -33,8 +33,10 @@ def runs(tiny_weights: Path) -> Iterator[Runs]:
 @pytest.fixture(scope="module")
 def undisturbed(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """Folder of an undisturbed run, read only, and the seconds it took."""
-    out, start = tmp_path_factory.mktemp("undisturbed"), time.monotonic()
-    code, said = runs.run(out, *ASKED, records_only=True)
+    out = tmp_path_factory.mktemp("undisturbed")
+    runs.start(out, *ASKED, records_only=True)
+    start = time.monotonic()
+    code, said = runs.wait()
     assert code == 0, said
     return out, time.monotonic() - start
 
@@ -136,6 +138,8 @@ def test_a_read_only_folder_gets_one_line_but_its_records_can_be_used(
 ) -> None:
     shutil.copytree(tiny_weights, open_folder / "weights")
     shutil.copytree(undisturbed[0] / "results", open_folder / "out" / "results")
+    for path in [*(open_folder / "weights").rglob("*"), open_folder / "weights"]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
     for path in [*(open_folder / "out").rglob("*"), open_folder / "out"]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     monkeypatch.setattr(runs, "weights", open_folder / "weights")

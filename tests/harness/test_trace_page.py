@@ -109,7 +109,8 @@ def recorded(varied_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         file.append(
             Record(
                 run_id="r", scale="mini", model="llama-mini", weights_hash=weights_hash(varied_checkpoint),
-                benchmark=NAME, item_id=problem.item_id, loss="sbd", sampling="SBD gamma_low", decoding="sbd", sampler="eb_entropy",
+                benchmark=NAME, item_id=problem.item_id, loss="sbd", sampling="SBD gamma_low",
+                decoding="sbd", sampler="eb_entropy",
                 gamma_nats=0.35, block_size=16, prompt_hash=problem.prompt_hash,
                 generated_ids=out.tokens[0].tolist(), text="", stop_reason="length", correct=False, extracted=None,
                 error=None, nfe={}, nfe_decode=out.ledger.nfe_decode(0), nfe_budget=None, seconds={}, batch_rows=1,
@@ -199,18 +200,20 @@ def test_a_browser_steps_through_the_page(browser: Any, data: dict[str, Any], tm
     new = sum(one["revealed"] for one in first)
     assert text("#where") == f"1 of {last}" and slider.get_attribute("aria-valuetext") == f"forward 1 of {last}"
     assert count("#run-sbd-section .token.new") == new and count("#run-ar-section .token") == 1
-    assert text("#said").startswith(f"SBD, block, 8 wide: revealed {new} token")
+    assert text("#said").startswith(f"SBD, block forward, 8 wide: revealed {new} token")
     assert count("#ranked tbody tr") == len(first) and count("#ranked tr.cut") == (new < len(first))
-    assert "entropies before it, nats is at most 4" in text("#rule")
+    assert "while the sum of the entropies before it (nats) is at most 4" in text("#rule")
     before = text("#run-sbd-section .text")
     browser.find_element(By.ID, "next").click()
     assert text("#where") == f"2 of {last}" and text("#run-sbd-section .text") != before
     browser.find_element(By.ID, "back").click()
     assert text("#run-sbd-section .text") == before
     slider.send_keys(Keys.END)
-    shown = "".join(fast["tokens"]).replace("\n", "↵\n")
+    shown = "".join(fast["tokens"]).replace("\n", "↵")
     tokens = browser.find_elements(By.CSS_SELECTOR, "#run-sbd-section .token:not(.past)")
-    assert "".join(token.get_attribute("textContent").replace("\u200b", "") for token in tokens) == shown
+    assert (
+        "".join(token.get_attribute("textContent").replace("\u200b", "").replace("\n", "") for token in tokens) == shown
+    )
     assert [int(token.get_attribute("data-step")) for token in tokens] == [
         next(number for number, step in enumerate(fast["steps"], 1)
              if any(one["place"] == place and one["revealed"] for one in step["ranked"]))
