@@ -7,6 +7,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.review.places import Places
 
 EXAMPLES = """\
 examples:
@@ -80,12 +84,10 @@ def run(asked: argparse.Namespace) -> int:
     return 1 if odd else 0
 
 
-def _verify(places: object, asked: argparse.Namespace) -> int:
+def _verify(places: Places, asked: argparse.Namespace) -> int:
     from harness.review.answers import verify_records
-    from harness.review.places import Places
     from harness.review.tables import verify_tables
 
-    assert isinstance(places, Places)
     if asked.workers is not None and asked.workers < 1:
         raise ValueError(f"--workers {asked.workers}: choose at least 1")
     outcomes = [verify_tables(places), verify_records(places, asked.workers, not asked.no_rescore)]

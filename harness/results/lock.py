@@ -28,7 +28,7 @@ class Lock:
     def __init__(self, path: Path, wait_seconds: float = 0.0) -> None:
         self.path, self._beside = path, path.with_name(path.name + ".lock")
         self._lock = FileLock(self._beside, timeout=wait_seconds, is_singleton=False, thread_local=False)
-        self._finalizer = weakref.finalize(self, _release, self._lock, self._beside)
+        self._finalizer = weakref.finalize(self, _release, self._lock, self._beside, os.getpid())
 
     @property
     def held(self) -> bool:
@@ -58,7 +58,7 @@ class Lock:
     def release(self) -> None:
         """Give the lock back, if it is held."""
         if self.held:
-            _release(self._lock, self._beside)
+            _release(self._lock, self._beside, os.getpid())
 
     def __enter__(self) -> Lock:
         self.take()
@@ -68,9 +68,12 @@ class Lock:
         self.release()
 
 
-def _release(lock: FileLock, beside: Path) -> None:
-    """Remove the file while the lock is still held: who waits for it looks whether it is still the one in place."""
-    if lock.is_locked:
+def _release(lock: FileLock, beside: Path, process: int) -> None:
+    """Remove the file while the lock is still held: who waits for it looks whether it is still the one in place.
+
+    A process that was forked from the holder leaves it alone.
+    """
+    if lock.is_locked and os.getpid() == process:
         beside.unlink(missing_ok=True)
         lock.release()
 
