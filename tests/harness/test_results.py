@@ -171,7 +171,8 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     child = os.fork()
     if child == 0:
-        Lock(path).take()
+        held = Lock(path)
+        held.take()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert list(tmp_path.glob("*.lock")), "the child never took it"

@@ -28,7 +28,7 @@ SETTINGS = {"gamma": 3.0, "block_size": 4, "max_new_tokens": 22, "eos_token_id":
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
     words = {word if word != "\n" else f"\n{index}": index for index, word in enumerate([*WORDS, "<|mask|>"])}
-    backend = Tokenizer(models.WordLevel(words, unk_token="a0 "))
+    backend = Tokenizer(models.WordLevel(words, unk_token="b1 "))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False)
