@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from sbd.engine import Engine
 from sbd.ledger import Ledger
-from sbd.rows import REASONS, FindStop, Settings
+from sbd.rows import REASONS, FindStop, Settings, Watch
 from sbd.verified import VerifiedEngine
 
 
@@ -26,7 +26,7 @@ class Decoded:
 @torch.inference_mode()
 def decode(
     model: PreTrainedModel, prompts: list[Tensor], settings: Settings, *, generator: torch.Generator | None = None,
-    find_stop: FindStop | None = None,
+    find_stop: FindStop | None = None, watch: Watch | None = None,
 ) -> Decoded:  # fmt: skip
     """Decode a batch of prompts; a row's tokens, forwards and end do not depend on the other rows.
 
@@ -36,10 +36,12 @@ def decode(
         prompts: B tensors of at least one token id each.
         generator: source of randomness at temperature > 0; None takes torch's default generator.
         find_stop: asked after every forward about each row that took part.
+        watch: told of every forward.
 
     Source: Algs. 2 and 3.
     """
     engine = (VerifiedEngine if settings.verify else Engine)(model, prompts, settings, generator)
+    engine.watch, engine.rows.watched = watch, watch is not None
     engine.run(find_stop)
     rows = engine.rows
     tokens = [row[:known] for row, known in zip(rows.new_BN, rows.known_B.tolist(), strict=True)]

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from sbd.ledger import Forward, Verification
 from sbd.model import forward, new_cache
-from sbd.rows import FindStop, Rows, Settings
+from sbd.rows import FindStop, Rows, Settings, Watch
 
 PREFILL_CHUNK = 2048
 """Prompt tokens of one prefill forward, so that its mask stays small beside the cache."""
@@ -29,6 +29,9 @@ PREFILL_CHUNK = 2048
 
 class Engine:
     """One batch being decoded: the model, its cache, the rows, and the clock."""
+
+    watch: Watch | None = None
+    """Who looks on: called after every forward."""
 
     def __init__(
         self, model: PreTrainedModel, prompts: list[Tensor], settings: Settings, generator: torch.Generator | None
@@ -115,6 +118,9 @@ class Engine:
         now = time.perf_counter()
         self.forwards.append(Forward(kind=kind, width=width, rows=sum(was_live), seconds=now - self.clock))
         self.clock = now
+        if self.watch is not None:
+            self.watch(self.forwards[-1], self.rows)
+            self.clock = time.perf_counter()  # looking on is not the model's time
 
     def _look(self) -> None:
         """Ask the device, once per forward, who goes on; this waits for the forward, as the clock must."""

@@ -19,11 +19,12 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils.logging import disable_progress_bar
 
 from sbd.decode import decode
-from sbd.ledger import Ledger
+from sbd.ledger import Forward, Ledger
 from sbd.model import attached_config, load, load_tokenizer, max_positions
-from sbd.rows import DECODINGS, Settings
+from sbd.rows import DECODINGS, Rows, Settings, Watch
 from sbd.samplers import SAMPLERS
 from sbd.stops import StopStrings
+from sbd.streaming import Streamer, TerminalStreamer, relay_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ class Standard(TypedDict, total=False):
     """Options that `model.generate` consumes itself before it calls a custom_generate function.
 
     attention_mask (B, L), 0 at padding on either side; max_new_tokens (256); temperature (0, greedy); eos_token_id (the
-    model's own): one, several, or () for none; pad_token_id (the model's own).
+    model's own): one, several, or () for none; pad_token_id (the model's own); streamer (for one row: sbd.streaming's,
+    or transformers' TextStreamer and TextDiffusionStreamer; model.generate passes none on).
     """
 
     attention_mask: Tensor | None
@@ -61,7 +63,7 @@ class Standard(TypedDict, total=False):
     generation_config: GenerationConfig
     logits_processor: list
     stopping_criteria: list
-    streamer: object
+    streamer: Streamer | None
     synced_gpus: bool
     use_cache: bool
     position_ids: Tensor | None
@@ -73,7 +75,7 @@ def generate(
     model: PreTrainedModel, input_ids: Tensor | Sequence[Tensor], *, decoding: str = "sbd", sampler: str = "eb_entropy",
     gamma: float | None = None, block_size: int = 16, verify: bool = False, generator: torch.Generator | None = None,
     stop_strings: Sequence[str] | str | None = None, tokenizer: PreTrainedTokenizerBase | None = None,
-    **standard: Unpack[Standard],
+    watch: Watch | None = None, **standard: Unpack[Standard],
 ) -> Generation:  # fmt: skip
     """Generate with set block decoding, or autoregressively in the same engine.
 
@@ -92,6 +94,7 @@ def generate(
             for token, at a higher one it has the distribution of "ar" (docs/verified.md).
         generator: source of randomness at temperature > 0.
         stop_strings: a row ends with the first token whose text completes one of them; needs `tokenizer`.
+        watch: told of every forward, such as a sbd.trace.Recorder.
         standard: see Standard.
 
     Raises:
@@ -99,6 +102,7 @@ def generate(
 
     Source: Algs. 2 and 3.
     """
+    streamer = standard.get("streamer")
     if "generation_config" in standard:
         standard = _from_transformers(standard, input_ids)
     gamma = usual_gamma(sampler, verify) if gamma is None else gamma
@@ -109,7 +113,11 @@ def generate(
     _check_model(model, max(len(prompt) for prompt in prompts), settings.max_new_tokens)
     stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings or ())
     find_stop = StopStrings(tokenizer, stops, len(prompts)) if stops else None
-    decoded = decode(model, prompts, settings, generator=generator, find_stop=find_stop)
+    relay = None if streamer is None else relay_to(streamer, input_ids)
+    watchers = [one for one in (watch, relay) if one is not None]
+    decoded = decode(model, prompts, settings, generator=generator, find_stop=find_stop, watch=_all(watchers))
+    if streamer is not None:
+        streamer.end()
     tokens = [row.clone() for row in decoded.tokens]
     counts = [len(row) / decoded.ledger.nfe_decode(index) for index, row in enumerate(tokens)]
     return Generation(
@@ -126,6 +134,16 @@ def usual_gamma(sampler: str, verify: bool) -> float:
     return float("inf") if verify and sampler == "eb_entropy" else 0.1
 
 
+def _all(watchers: Sequence[Watch]) -> Watch | None:
+    """Return one watch that tells all of these, or None where there are none."""
+
+    def tell(forward: Forward, rows: Rows) -> None:
+        for one in watchers:
+            one(forward, rows)
+
+    return tell if watchers else None
+
+
 def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor]) -> Standard:
     """Translate what model.generate hands to a custom_generate function into this module's own options."""
     config = standard["generation_config"]
@@ -133,8 +151,8 @@ def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor])
     unknown = processors - {"TemperatureLogitsWarper", "SuppressTokensLogitsProcessor"}
     criteria = {type(criterion).__name__ for criterion in standard.get("stopping_criteria", ())}
     unknown |= criteria - {"MaxLengthCriteria", "EosTokenCriteria"}
-    if unknown or config.num_beams > 1 or standard.get("streamer") is not None:
-        extras = ", ".join(sorted(unknown)) or "beams and streamers"
+    if unknown or config.num_beams > 1:
+        extras = ", ".join(sorted(unknown)) or "beams"
         raise ValueError(f"set block decoding does not support {extras}; leave them out (top_k=0, num_beams=1)")
     assert isinstance(input_ids, Tensor)
     return Standard(
@@ -207,7 +225,7 @@ def _sequences(input_ids: Tensor | Sequence[Tensor], tokens: list[Tensor], pad_i
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for bad input."""
+    """Run the command line and return its exit code: 0, 2 for bad input, or 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m sbd.generate", description="Complete a prompt.")
     parser.add_argument("--model", required=True, help="checkpoint folder or hub id")
     parser.add_argument("--prompt", required=True, help="text to complete")
@@ -219,6 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-new-tokens", type=int, default=256, help="budget (default: 256)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     parser.add_argument("--seed", type=int, default=0, help="for temperature > 0 (default: 0)")
+    parser.add_argument("--stream", action="store_true", help="show the text while it is made; on a terminal in colour")
     parser.add_argument("--stop", action="append", default=[], help="stop string; may be given several times")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     args = parser.parse_args(argv)
@@ -226,16 +245,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         tokenizer = load_tokenizer(args.model)
         model = load(args.model, device=args.device)
+        own = attached_config(model)
+        mask = own.mask_token_id if own and args.decoding == "sbd" else None
+        streamer = TerminalStreamer(tokenizer, mask) if args.stream else None
         out = generate(
             model, tokenizer(args.prompt, return_tensors="pt").input_ids, decoding=args.decoding, sampler=args.sampler,
             gamma=args.gamma, block_size=args.block_size, max_new_tokens=args.max_new_tokens, stop_strings=args.stop,
             verify=args.verify, temperature=args.temperature, generator=torch.Generator().manual_seed(args.seed),
-            tokenizer=tokenizer,
+            tokenizer=tokenizer, streamer=streamer,
         )  # fmt: skip
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(tokenizer.decode(out.tokens[0], skip_special_tokens=True))
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    if not args.stream:
+        print(tokenizer.decode(out.tokens[0], skip_special_tokens=True))
     count, nfe, speed = len(out.tokens[0]), out.ledger.nfe_decode(0), float(out.tokens_per_forward[0])
     seconds = out.ledger.seconds_prefill + out.ledger.seconds_decode
     print(f"[{count} tokens, NFE {nfe}, {speed:.2f} tokens per forward, {seconds:.2f} s, end: {out.stop_reason[0]}]")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sbd.kernels import draw, statistics
-from sbd.ledger import KINDS
+from sbd.kernels import Statistics, draw, statistics
+from sbd.ledger import KINDS, Forward
 from sbd.samplers import SAMPLERS, check_sampler
 
 DECODINGS = ("sbd", "ar")
@@ -77,8 +77,28 @@ class Settings:
         return self.block_size if self.decoding == "sbd" else 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a sampler read and chose in one forward.
+
+    Args:
+        place_BK: positions in `Rows.token_BN`. masked_BK: which of them it could reveal. reveal_BK: which it did.
+        token_BK: the tokens it would reveal. read: entropy and confidence of the B * K distributions.
+    """
+
+    place_BK: Tensor
+    masked_BK: Tensor
+    reveal_BK: Tensor
+    token_BK: Tensor
+    read: Statistics
+
+
 class Rows:
     """The state of all rows on the device: revealed tokens, where each row is, and what it has cost."""
+
+    watched = False
+    """Whether `choice` is kept, for someone who looks on; AR reads no entropies otherwise."""
+    choice: Choice | None = None
 
     def __init__(self, settings: Settings, count: int, device: torch.device) -> None:
         self.settings, self.width = settings, settings.width
@@ -127,13 +147,24 @@ class Rows:
     def _choose(self, logits_NV: Tensor, masked_BK: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Return the predicted tokens (B, K) and which masked positions to reveal (B, K)."""
         s = self.settings
-        if s.decoding == "ar":
+        if s.decoding == "ar" and not self.watched:
             return self._next_tokens(logits_NV, generator).view_as(masked_BK), masked_BK
         read = statistics(logits_NV, temperature=s.temperature, suppressed_S=self.suppressed_S)
+        if s.decoding == "ar":
+            token_BK = self._next_tokens(logits_NV, generator).view_as(masked_BK)
+            self.choice = self._chosen(masked_BK, masked_BK, token_BK, read)
+            return token_BK, masked_BK
         drawn = s.temperature > 0 and not s.verify  # a draft is best made of the likeliest tokens
         token_N = self._next_tokens(logits_NV, generator) if drawn else read.argmax_N
         entropy_BK, confidence_BK = read.entropy_N.view_as(masked_BK), read.confidence_N.view_as(masked_BK)
-        return token_N.view_as(masked_BK), SAMPLERS[s.sampler](entropy_BK, confidence_BK, masked_BK, s.gamma)
+        token_BK = token_N.view_as(masked_BK)
+        reveal_BK = SAMPLERS[s.sampler](entropy_BK, confidence_BK, masked_BK, s.gamma)
+        if self.watched:
+            self.choice = self._chosen(masked_BK, reveal_BK, token_BK, read)
+        return token_BK, reveal_BK
+
+    def _chosen(self, masked_BK: Tensor, reveal_BK: Tensor, token_BK: Tensor, read: Statistics) -> Choice:
+        return Choice(place_BK=self.place_BK(), masked_BK=masked_BK, reveal_BK=reveal_BK, token_BK=token_BK, read=read)
 
     def _next_tokens(self, logits_NV: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return (N,) tokens: the likeliest at temperature 0, else drawn."""
@@ -167,3 +198,7 @@ class Rows:
             if keep is not None and not (reason[row] == EOS and keep == known[row]):
                 known[row], reason[row] = keep, STOP_STRING
         self.known_B, self.reason_B = torch.tensor([known, reason], device=self.known_B.device)
+
+
+Watch = Callable[[Forward, Rows], None]
+"""Called after every forward with what it cost and the rows as it left them, `choice` included."""
