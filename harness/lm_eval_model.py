@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; with --use_cache FILE the same command goes on from the answers that are in it", file=sys.stderr)
+        print("\nstopped; with --use_cache FILE the same command goes on from the answers in it", file=sys.stderr)
         return 130
     return 0
 

@@ -71,8 +71,8 @@ def _tests_in(text: str) -> tuple[list[Any], float]:
         node.value for node in check.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "inputs"
     )  # fmt: skip
-    numbers = [node.value for node in ast.walk(check.body[-1]) if isinstance(node, ast.Constant)]
-    return ast.literal_eval(inputs), float(numbers[-1])
+    constants = [node.value for node in ast.walk(check.body[-1]) if isinstance(node, ast.Constant)]
+    return ast.literal_eval(inputs), [value for value in constants if isinstance(value, (int, float))][-1]
 
 
 def mbpp(raw: list[Doc]) -> list[Doc]:
