@@ -36,7 +36,8 @@ class ArmFile(Generic[Line]):
     """
 
     def __init__(self, path: Path, kind: type[Line], run_id: str) -> None:
-        self.path, self.kind, self.run_id = path, kind, run_id
+        self.path, self.run_id = path, run_id
+        self.kind: type[Line] = kind
         self.lines: dict[str, Line] = {}
         self._lock, self._size = Lock(path), 0
         self._load()

@@ -70,19 +70,24 @@ def compare(committed: Path, again: Path) -> tuple[list[Difference], str]:
     """Compare two files of a table; CSV by cells, others by lines. Returns the differences and how much there was."""
     if not committed.is_file():
         return [Difference(where=committed.name, committed="", again="a file")], "missing"
-    if again.suffix != ".csv":
-        mine, theirs = (path.read_text(encoding="utf-8").split("\n") for path in (again, committed))
-        found = [
-            Difference(where=f"{again.name}, line {number}", committed=old, again=new)
-            for number, (old, new) in enumerate(_pad(theirs, mine), 1) if old != new
-        ]  # fmt: skip
-        return found, f"{len(mine)} lines"
+    return _compare_cells(committed, again) if again.suffix == ".csv" else _compare_lines(committed, again)
+
+
+def _compare_lines(committed: Path, again: Path) -> tuple[list[Difference], str]:
+    theirs, mine = (path.read_text(encoding="utf-8").split("\n") for path in (committed, again))
+    found = [
+        Difference(where=f"{again.name}, line {number}", committed=old, again=new)
+        for number, (old, new) in enumerate(zip_longest(theirs, mine, fillvalue=""), 1) if old != new
+    ]  # fmt: skip
+    return found, f"{len(mine)} lines"
+
+
+def _compare_cells(committed: Path, again: Path) -> tuple[list[Difference], str]:
     (header, *mine), (old_header, *theirs) = _cells(again), _cells(committed)
     if header != old_header:
         return [Difference(where=f"{again.name}, header", committed=",".join(old_header), again=",".join(header))], ""
-    empty = [""] * len(header)
     found = []
-    for number, (old, new) in enumerate(_pad(theirs, mine, empty), 2):
+    for number, (old, new) in enumerate(zip_longest(theirs, mine, fillvalue=[""] * len(header)), 2):
         words = [cell for cell in (new if any(new) else old) if cell and not _is_number(cell)]
         found += [
             Difference(where=f"{again.name}, line {number} ({', '.join(words)}), {name}", committed=a, again=b)
@@ -94,12 +99,6 @@ def compare(committed: Path, again: Path) -> tuple[list[Difference], str]:
 def _cells(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.reader(stream))
-
-
-def _pad(first: list, second: list, empty: object = "") -> list[tuple]:
-    longest = max(len(first), len(second))
-    filled = ([*rows, *[empty] * (longest - len(rows))] for rows in (first, second))
-    return list(zip(*filled, strict=True))
 
 
 def _is_number(text: str) -> bool:

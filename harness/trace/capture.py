@@ -61,7 +61,7 @@ def run_data(
     return {
         "name": "SBD" if is_sbd else "AR", "decoding": decoding, "stop_reason": out.stop_reason[0],
         "sampler": subject.sampler if is_sbd else None, "parameter": subject.gamma if is_sbd else None,
-        "bound": BOUNDS[subject.sampler] if is_sbd else None, "block_size": subject.block_size if is_sbd else 1,
+        "bound": list(BOUNDS[subject.sampler]) if is_sbd else None, "block_size": subject.block_size if is_sbd else 1,
         "nfe": ledger.nfe_decode(0), "tokens_per_forward": float(out.tokens_per_forward[0]),
         "seconds": ledger.seconds_decode, "tokens": pieces(tokenizer, ids, skip_special=False),
         "steps": [_step(step, tokenizer, subject.sampler if is_sbd else None) for step in kept],
