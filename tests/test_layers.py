@@ -19,7 +19,7 @@ ORDER = {
         "wallclock",
         "evalplus_backend", "livecodebench",
         "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "choices", "options",
-        "table1", "likelihood", "table2", "studies", "reproduce",
+        "table1", "likelihood", "table2", "studies", "report", "reproduce",
         "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
         "lm_eval_model",
     ],
@@ -28,7 +28,7 @@ ORDER = {
 
 WRITERS = {"run", "wallclock", "engine", "likelihood"}
 """Modules of harness that make records; what judges records must not import them."""
-JUDGES = {"stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures"}
+JUDGES = {"stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "report"}
 
 
 def sources(package: str) -> list[Path]:
