@@ -96,7 +96,7 @@ def _change(cells: Cells, key: tuple[str, ...], reference: tuple[str, ...]) -> C
     for who, accuracy, speed in (
         ("8B", "paper_accuracy_pct", "paper_nfe_speedup"), ("ours", "accuracy_pct", "tokens_per_forward"),
     ):  # fmt: skip
-        faster = "" if pd.isna(mine[speed]) else f", {number(mine[speed], 2)}x"
+        faster: str = "" if pd.isna(mine[speed]) else f", {number(mine[speed], 2)}x"
         lines.append(f"{who}: {number(mine[accuracy] - base[accuracy], 1, '+')}{faster}")
     return tuple(lines)
 
