@@ -37,7 +37,7 @@ examples:
       The roofline of section 4 for another accelerator, model and number format; no model is run.
 
 files: OUT/results/SCALE/MODEL/LOSS-SAMPLING/BENCHMARK.jsonl (one line a problem),
-       OUT/reports/SCALE/table1.{csv,md,tex}, OUT/reports/SCALE/figure5.{png,pdf,csv}
+       OUT/reports/SCALE/table1.{csv,md,tex}, OUT/reports/SCALE/figure5.{png,pdf,csv,md}
 """
 
 

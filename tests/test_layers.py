@@ -20,7 +20,7 @@ ORDER = {
         "wallclock",
         "evalplus_backend", "livecodebench",
         "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "choices", "options",
-        "table1", "likelihood", "table2", "studies", "bench", "review", "trace", "reproduce",
+        "table1", "likelihood", "table2", "studies", "bench", "review", "trace", "report", "reproduce",
         "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
         "lm_eval_model",
     ],
@@ -29,7 +29,9 @@ ORDER = {
 
 WRITERS = {"run", "wallclock", "engine", "likelihood", "bench"}
 """Modules of harness that make records; what judges records must not import them."""
-JUDGES = {"stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "review"}
+JUDGES = {
+    "stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "review", "report",
+}  # fmt: skip
 
 
 def sources(package: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,9 @@ from harness.benchmarks import BENCHMARKS
 from harness.render import Cell
 from harness.report.cells import Table, breaks, column_digits, interval, number
 from harness.report.sources import read_csv
+
+Cells = dict[tuple[str, ...], dict[Any, Any]]
+"""Rows of a table by their keys."""
 
 ARM = ["base_model", "loss", "sampling"]
 BENCH_ROWS, BENCH_COLUMNS = 36, 10
@@ -45,6 +49,11 @@ def arms_of(frame: pd.DataFrame, columns: Sequence[str] = ARM) -> list[tuple[str
     return list(dict.fromkeys(zip(*(frame[column] for column in columns), strict=True)))
 
 
+def lookup(frame: pd.DataFrame, columns: Sequence[str]) -> Cells:
+    """Return the rows of a frame by what they have in these columns."""
+    return {tuple(row[column] for column in columns): row for row in frame.to_dict("records")}
+
+
 def heads(names: Sequence[str]) -> list[Cell]:
     """Return a heading for each of our benchmarks, with its counterpart's name."""
     return [(name, f"({BENCHMARKS[name].paper_name})") for name in names]
@@ -57,7 +66,7 @@ def name_of(model: str, loss: str, sampling: str) -> list[Cell]:
 
 def changes(frame: pd.DataFrame, scale: str) -> Table | None:
     """Set what each SBD arm changes against the NTP arm of its base model, in the paper and here; None without one."""
-    cells = frame.set_index([*ARM, "benchmark"])
+    cells = lookup(frame, [*ARM, "benchmark"])
     names = list(dict.fromkeys(frame["benchmark"]))
     rows: list[list[Cell]] = []
     for model, loss, sampling in arms_of(frame):
@@ -79,16 +88,16 @@ def changes(frame: pd.DataFrame, scale: str) -> Table | None:
     )  # fmt: skip
 
 
-def _change(cells: pd.DataFrame, key: tuple[str, ...], reference: tuple[str, ...]) -> Cell:
-    if key not in cells.index or reference not in cells.index:
+def _change(cells: Cells, key: tuple[str, ...], reference: tuple[str, ...]) -> Cell:
+    if key not in cells or reference not in cells:
         return ("\u2013",)
-    mine, base = cells.loc[key], cells.loc[reference]
+    mine, base = cells[key], cells[reference]
     lines = []
     for who, accuracy, speed in (
         ("8B", "paper_accuracy_pct", "paper_nfe_speedup"), ("ours", "accuracy_pct", "tokens_per_forward"),
     ):  # fmt: skip
-        speedup = "" if pd.isna(mine[speed]) else f"{number(mine[speed], 2)}x"
-        lines.append(f"{who}: {number(mine[accuracy] - base[accuracy], 1, '+')}" + (f", {speedup}" if speedup else ""))
+        faster: str = "" if pd.isna(mine[speed]) else f", {number(mine[speed], 2)}x"
+        lines.append(f"{who}: {number(mine[accuracy] - base[accuracy], 1, '+')}{faster}")
     return tuple(lines)
 
 
@@ -123,7 +132,7 @@ def table2(frame: pd.DataFrame, scale: str) -> list[Table]:
     for source, caption in words.items():
         half = frame[frame["source"] == source]
         names, losses = (list(dict.fromkeys(half[column])) for column in ("benchmark", "training_loss"))
-        cells = half.set_index(["training_loss", "benchmark"])
+        cells = lookup(half, ["training_loss", "benchmark"])
         rows: list[list[Cell]] = [[(loss,), *(_likelihood(cells, (loss, name)) for name in names)] for loss in losses]
         header: list[Cell] = [("training loss",)]
         for name in names:
@@ -137,10 +146,10 @@ def table2(frame: pd.DataFrame, scale: str) -> list[Table]:
     return tables
 
 
-def _likelihood(cells: pd.DataFrame, key: tuple[str, str]) -> Cell:
-    if key not in cells.index:
+def _likelihood(cells: Cells, key: tuple[str, str]) -> Cell:
+    if key not in cells:
         return ("\u2013",)
-    cell = cells.loc[key]
+    cell = cells[key]
     lines = [number(cell["accuracy_pct"], 1)]
     if not pd.isna(cell["accuracy_low"]):
         lines[0] += " " + interval(cell["accuracy_low"], cell["accuracy_high"])

@@ -32,6 +32,7 @@ def write(document: Document, out: Path) -> Path:
         try:
             compiler = typst.Compiler(str(folder / "report.typ"), root=scratch, ignore_system_fonts=True)
             data = compiler.compile(format="pdf", timestamp=int(document.date.timestamp()) if document.date else 0)
+            assert isinstance(data, bytes), "one PDF is one file"
         except typst.TypstError as error:
             raise ValueError(f"the report cannot be set ({error}); remake the figure or table it names") from None
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from harness import tables
 from harness.arms import BLOCK_SIZE
 from harness.render import Cell
 from harness.report.cells import Table, breaks, interval, number
-from harness.report.measured import arms_of, heads, name_of
+from harness.report.measured import ARM, arms_of, heads, lookup, name_of
 from harness.rooflines import RooflineOptions
 
 KV_LENGTH = 256
@@ -74,7 +74,7 @@ def speeds(frame: pd.DataFrame, timings: pd.DataFrame) -> Table | None:
     The prediction is Eq. 16 with the corrected roofline of the paper's own setting, batch 1.
     """
     roofline = RooflineOptions().rooflines().corrected
-    cells = frame.set_index(["base_model", "loss", "sampling", "benchmark"])
+    cells = lookup(frame, [*ARM, "benchmark"])
     names = list(dict.fromkeys(frame["benchmark"]))
     spread = _quartiles(timings)
     rows: list[list[Cell]] = []
@@ -83,7 +83,10 @@ def speeds(frame: pd.DataFrame, timings: pd.DataFrame) -> Table | None:
             continue
         row = name_of(model, loss, sampling)
         for name in names:
-            cell = cells.loc[(model, loss, sampling, name)]
+            cell = cells.get((model, loss, sampling, name))
+            if cell is None:
+                row.append(("\u2013",))
+                continue
             fast = float(cell["tokens_per_forward"])
             predicted = roofline.wallclock_speedup(
                 batch=1, block_size=BLOCK_SIZE, kv_length=KV_LENGTH, nfe_speedup=fast
@@ -109,10 +112,10 @@ def speeds(frame: pd.DataFrame, timings: pd.DataFrame) -> Table | None:
 
 def _quartiles(timings: pd.DataFrame) -> dict[tuple[str, str, str], tuple[float, float]]:
     """Return the quartiles over problems of AR's time over each sampling's, by model, sampling and benchmark."""
-    found = {}
+    found: dict[tuple[str, str, str], tuple[float, float]] = {}
     for (model, name), ratios in tables.speedups(timings).groupby(["model", "benchmark"]) if len(timings) else ():
         for sampling in ratios:
             ratio = ratios[sampling].dropna()
             if len(ratio):
-                found[model, sampling, name] = (float(ratio.quantile(0.25)), float(ratio.quantile(0.75)))
+                found[str(model), str(sampling), str(name)] = (float(ratio.quantile(0.25)), float(ratio.quantile(0.75)))
     return found

@@ -212,9 +212,8 @@ def test_speeds_are_the_timings_and_the_corrected_roofline(document, study):
     for row in rows:
         for name, cell in zip(BENCHMARKS, row[2:], strict=True):
             path = study[0] / "mini" / row[0][0] / f"wallclock-{name}.jsonl"
-            times = {
-                (t["item_id"], t["sampling"]): t["total_seconds"] for t in map(json.loads, path.read_text().splitlines())
-            }
+            lines = map(json.loads, path.read_text().splitlines())
+            times = {(line["item_id"], line["sampling"]): line["total_seconds"] for line in lines}
             ratios = [times[item, "NTP"] / times[item, row[1][1]] for item, sampling in times if sampling == "NTP"]
             fast = frame.loc[(row[0][0], "SBD", row[1][1], name), "tokens_per_forward"]
             same([cell[0]], fast)
