@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 
-def captured(run: Callable[[], object], pool: tuple[int, int], *, times: int = 1) -> Callable[[], None]:
+def captured(run: Callable[[], object], pool: Any, *, times: int = 1) -> Callable[[], None]:
     """Return the replay of a CUDA graph of `run`, whose tensors must not move.
 
     Args:

@@ -7,6 +7,7 @@ speedup lacks of the predicted one is their cost. Both are of decoding alone, pe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,29 +66,44 @@ def _seconds_a_token(runs: pd.DataFrame, *, first: int) -> pd.Series:
     return sums["decode_seconds"] / (sums["tokens"] - first * runs.groupby("round").size())
 
 
-def from_records(results: Path, scale: str, model: str, prompt_tokens: Mapping[str, float]) -> list[Trace]:
-    """Return the traces of the records of Table 1, with the speedup measured by harness.wallclock where it is there.
+def from_records(
+    results: Path, scale: str, model: str, prompt_tokens: Mapping[str, float], machine: tuple[str, int]
+) -> list[Trace]:
+    """Return the traces of the records of Table 1; with the speedup that harness.wallclock measured on this machine.
 
     Args:
         prompt_tokens: benchmark -> mean length of its prompts.
+        machine: hardware and threads; timings made on others are left out.
     """
-    traces = []
+    traces: list[Trace] = []
+    timed_here = _timed_on(results / scale / model / "manifest.json", machine)
     for name in of_scale(scale):
         path = results / scale / model / TRACES / f"{name}.jsonl"
         if not path.is_file() or name not in prompt_tokens:
             continue
-        lines = [line for line in read(path, Record) if line.error is None and line.nfe_decode]
+        lines = [line for line in read(path, Record) if line.stop_reason != "error"]
+        if not lines:
+            continue
         tokens = sum(len(line.generated_ids) for line in lines)
         fused, block = (sum(line.nfe[kind] for line in lines) for kind in ("fused", "block"))
         timings = results / scale / model / f"wallclock-{name}.jsonl"
+        timing_lines = list(read(timings, Timing)) if timings.is_file() else []
+        here = bool(timing_lines) and timing_lines[0].run_id in timed_here
         traces.append(
             Trace(
                 name=name, items=len(lines), tokens=tokens, fused=fused, block=block,
                 kv_length=prompt_tokens[name] + tokens / len(lines) / 2,
-                measured=_measured(list(read(timings, Timing))) if timings.is_file() else float("nan"),
+                measured=_measured(timing_lines) if here else float("nan"),
             )
         )  # fmt: skip
     return traces
+
+
+def _timed_on(manifest: Path, machine: tuple[str, int]) -> set[str]:
+    """Return the run ids that were run on this machine, and on no other."""
+    runs = json.loads(manifest.read_text(encoding="utf-8"))["runs"] if manifest.is_file() else []
+    elsewhere = {run["run_id"] for run in runs if (run["hardware"], run["threads"]) != machine}
+    return {run["run_id"] for run in runs} - elsewhere
 
 
 def _measured(lines: Sequence[Timing]) -> float:

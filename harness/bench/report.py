@@ -148,7 +148,7 @@ def _slowdown(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> 
     if len(expected):
         note = (
             f"predicted: Eq. 16 with the times above, k = {BLOCK_SIZE}, batch 1. measured: decoding seconds a token, "
-            "AR over SBD, from the decode benchmark of the same folder or the timings of Table 1."
+            "AR over SBD, from the decode benchmark, or from Table 1's timings where this machine made them."
         )
         parts.append(Part(suffix="-eq16", title="Wall-clock speedup, Eq. 16", cells=expected, notes=[note]))
     return parts
@@ -166,7 +166,9 @@ def _traces(measured: Measured, options: BenchOptions) -> list[predict.Trace]:
         for name in BENCHMARKS:
             problems = benchmark(name).problems(PROBLEMS)
             lengths[name] = sum(len(prompt_ids(subject.tokenizer, p.prompt)) for p in problems) / len(problems)
-        traces += predict.from_records(options.results, subject.scale, subject.name, lengths)
+        traces += predict.from_records(
+            options.results, subject.scale, subject.name, lengths, (measured.hardware, measured.threads)
+        )
     return traces
 
 

@@ -74,7 +74,9 @@ def seconds(runs: pd.DataFrame, layers: int, full_layers: int) -> pd.DataFrame:
 def slowdown(timed: pd.DataFrame, predicted: Predictions) -> pd.DataFrame:
     """Return Table 3 as measured: time(k) and time(2k) over time(1), beside the three rooflines, and the limit."""
     rows = []
-    for (mode, batch, kv_length), group in timed.groupby(["mode", "batch", "kv_length"]):
+    keys: Any
+    for keys, group in timed.groupby(["mode", "batch", "kv_length"]):
+        mode, batch, kv_length = keys
         one = group[group["kind"] == "one"].set_index("round")["seconds"]
         rows.append(_row(predicted, mode, batch, kv_length, 1, one, {}))
         for k in sorted(set(group["k"]) - {1}):

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -63,7 +64,7 @@ def cases(
 
 
 def _both(
-    arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device, pool: tuple[int, int] | None
+    arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device, pool: Any
 ) -> list[Case]:
     """Return the forward as Python launches it, and on CUDA also as a graph."""
     runs = {arm: run}

@@ -107,7 +107,9 @@ def kernel(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the kernel's time over (rows, vocabulary), the gain over eager torch, and its share of copy bandwidth."""
     copy = ceiling(runs, "copy", "bytes")
     rows = []
-    for (vocabulary, count), group in runs.dropna(subset=["vocabulary"]).groupby(["vocabulary", "rows"]):
+    keys: Any
+    for keys, group in runs.dropna(subset=["vocabulary"]).groupby(["vocabulary", "rows"]):
+        vocabulary, count = keys
         seconds = pivot(group)
         for mode in [suffix for suffix in ("", "-graph") if f"ours{suffix}" in seconds]:
             ours, eager, alone = (seconds[f"{arm}{mode}"] for arm in ("ours", "eager", "statistics"))

@@ -87,9 +87,7 @@ def test_transformers_arms_decode_what_our_autoregression_decodes(real: subject.
     assert made["sbd"]["nfe_fused"] + made["sbd"]["nfe_block"] == made["sbd"]["nfe_decode"]
 
 
-def test_a_baseline_that_cannot_run_is_named_and_left_out(
-    real: subject.Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_baseline_that_cannot_run_is_left_out(real: subject.Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("no compiler\nat all")
 
@@ -153,9 +151,7 @@ def test_forwards_have_their_widths_and_leave_the_model_whole(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("objective", ["ntp", "sbd"])
-def test_the_timed_step_has_the_loss_that_training_has(
-    objective: str, real: subject.Subject, varied_checkpoint: Path
-) -> None:
+def test_a_step_has_the_loss_of_training(objective: str, real: subject.Subject, varied_checkpoint: Path) -> None:
     config = sbd.SBDConfig.read(varied_checkpoint)
     batch = training.batch_of(2, 21, objective, config.mask_token_id, real.shape.vocab, CPU)
     mine = training.loss_of(real.model, batch, training.Way(objective=objective)).detach()

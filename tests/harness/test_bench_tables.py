@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import stats
+from harness import results, stats
 from harness.bench import predict, rooflines, tables
 from harness.figures import benches
 from harness.results import Measurement, Record, Timing
@@ -241,9 +241,13 @@ def test_records_and_timings_become_traces(tmp_path: Path) -> None:
     }  # fmt: skip
     folder = tmp_path / "mini" / "m"
     (folder / predict.TRACES).mkdir(parents=True)
-    records = [record | {"item_id": "a"}, record | {"item_id": "b"}, record | {"item_id": "c", "error": "boom"}]
+    records = [
+        record | {"item_id": "a"},
+        record | {"item_id": "b", "error": "its code would not run"},
+        record | {"item_id": "c", "stop_reason": "error"},
+    ]
     (folder / predict.TRACES / "lcb-mini.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    (trace,) = predict.from_records(tmp_path, "mini", "m", {"lcb-mini": 50.0})
+    (trace,) = predict.from_records(tmp_path, "mini", "m", {"lcb-mini": 50.0}, ("a CPU", 1))
     assert (trace.items, trace.tokens, trace.fused, trace.block, trace.kv_length) == (2, 48, 2, 4, 62)
     assert np.isnan(trace.measured)
     timing = _blank(Timing) | {
@@ -256,8 +260,14 @@ def test_records_and_timings_become_traces(tmp_path: Path) -> None:
         timing | {"sampling": "SBD gamma_high", "tokens": 20, "decode_seconds": 0.1},
     ]
     (folder / "wallclock-lcb-mini.jsonl").write_text("".join(json.dumps(t) + "\n" for t in timings))
-    (trace,) = predict.from_records(tmp_path, "mini", "m", {"lcb-mini": 50.0})
+    (trace,) = predict.from_records(tmp_path, "mini", "m", {"lcb-mini": 50.0}, ("a CPU", 1))
+    assert np.isnan(trace.measured)  # nothing says that they were made on this machine
+    results.note(folder, {"run_id": "r", "hardware": "a CPU", "threads": 1})
+    (trace,) = predict.from_records(tmp_path, "mini", "m", {"lcb-mini": 50.0}, ("a CPU", 1))
     assert trace.measured == pytest.approx((2.0 / 10) / (1.0 / 20))
+    results.note(folder, {"run_id": "r", "hardware": "another CPU", "threads": 1})
+    (trace,) = predict.from_records(tmp_path, "mini", "m", {"lcb-mini": 50.0}, ("a CPU", 1))
+    assert np.isnan(trace.measured)
 
 
 @pytest.mark.parametrize("bench", ["decode", "slowdown"])
