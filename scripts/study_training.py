@@ -97,7 +97,9 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.variants) - set(VARIANTS):
         parser.error(f"unknown variant {sorted(unknown)[0]!r}; choose of {', '.join(VARIANTS)}")
-    base = replace(read_config("configs/mini/llama.yaml"), steps=options.steps, save_every=options.steps)
+    base = read_config("configs/mini/llama.yaml")
+    warmup = min(base.warmup, options.steps // 5)
+    base = replace(base, steps=options.steps, warmup=warmup, save_every=options.steps)
     lines = RECORDS.read_text(encoding="utf-8").splitlines() if RECORDS.is_file() else []
     done = {json.loads(line)["variant"] for line in lines}
     RECORDS.parent.mkdir(parents=True, exist_ok=True)
