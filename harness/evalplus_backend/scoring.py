@@ -24,8 +24,8 @@ START_SECONDS, PROBLEM_SECONDS = 120.0, 130.0
 MEMORY = 4 << 30
 """Bytes of address space that evalplus gives a solution. The evaluator around it gets three times that."""
 
-# DEVIATION evalplus 0.3.1: a solution's process inherits the expected outputs, and those of Mbpp/255, 1.7 million tuples
-# of 77, leave so little of 4 GiB that even its own solution fails; beside them solutions get twice as much.
+# DEVIATION evalplus 0.3.1: a solution's process inherits the expected outputs, and those of Mbpp/255, 1.7 million
+# tuples of 77, leave so little of 4 GiB that even its own solution fails; beside them solutions get twice as much.
 GREAT_OUTPUTS = {"Mbpp/255"}
 
 # DEVIATION evalplus 0.3.1: it forgets to count the passed tests of HumanEval/32 (find_zero), so that no solution
