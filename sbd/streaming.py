@@ -168,8 +168,8 @@ class TerminalStreamer:
         drawn: list[tuple[str, int]] = []
         run: list[int] = []
         before: Sequence[int] = self.final
-        for place, token in enumerate([*ids, self.mask], start):
-            if token != self.mask:
+        for place, token in enumerate([*ids, None], start):
+            if token is not None and token != self.mask:
                 run.append(token)
                 continue
             texts = map(_visible, pieces(self.tokenizer, run, before))
