@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +30,11 @@ def make(folder: Path) -> tuple[Path, Path]:
             _timings(made, model, name, rng)
         versions = {"python": "3.11.0", "torch": "2.13.0"}
         configuration = {"weights_hash": "feed", "model": model, "loss": "sbd", "dtype": "float32", "seed": 0}
-        results.note(
-            made / "mini" / model,
-            {"run_id": "r", "configuration": configuration, "started": STARTED, "versions": versions, "threads": 1,
-             "hardware": "a machine", "git_commit": "c0ffee", "batch_size": 4, "command": "python -m some.command"},
-        )  # fmt: skip
+        entry = {
+            "run_id": "r", "configuration": configuration, "started": STARTED, "versions": versions, "threads": 1,
+            "hardware": "a machine", "git_commit": "c0ffee", "batch_size": 4, "command": "python -m some.command",
+        }  # fmt: skip
+        (made / "mini" / model / "manifest.json").write_text(json.dumps({"runs": [entry]}))
     selection = (made, "mini", MODELS, BENCHMARKS)
     records, timings = tables.load_records(*selection), tables.load_timings(*selection)
     layout.write(tables.table1(records, timings), tables.pooled(records, timings), reports, "mini")
@@ -44,13 +47,11 @@ def make(folder: Path) -> tuple[Path, Path]:
 
 def _arm(made: Path, model: str, name: str, loss: str, sampling: str, rng: np.random.Generator) -> None:
     identity = f"{model} {name} {loss} {sampling}"
-    file = results.ArmFile(
-        made / "mini" / model / f"{loss}-{SAMPLINGS[sampling]}" / f"{name}.jsonl", results.Record, identity
-    )
+    lines: list[results.Record | results.Timing] = []
     for item in range(ITEMS):
         tokens, blocks = int(rng.integers(20, 60)), sampling != "NTP"
         forwards = int(rng.integers(5, 15)) if blocks else tokens
-        file.append(results.Record(
+        lines.append(results.Record(
             run_id=identity, scale="mini", model=model, weights_hash="feed", benchmark=name, item_id=f"{name}-{item}",
             loss=loss, sampling=sampling, decoding="sbd" if blocks else "ar", sampler="eb_entropy" if blocks else None,
             gamma_nats=0.1 if blocks else None, block_size=16 if blocks else None, prompt_hash="p",
@@ -58,18 +59,25 @@ def _arm(made: Path, model: str, name: str, loss: str, sampling: str, rng: np.ra
             error=None, nfe={"block": forwards}, nfe_decode=forwards, nfe_budget=None, seconds={"decode": 1.0},
             batch_rows=4, seed=0,
         ))  # fmt: skip
+    _write(made / "mini" / model / f"{loss}-{SAMPLINGS[sampling]}" / f"{name}.jsonl", lines)
 
 
 def _timings(made: Path, model: str, name: str, rng: np.random.Generator) -> None:
-    file = results.ArmFile(made / "mini" / model / f"wallclock-{name}.jsonl", results.Timing, "t")
+    lines: list[results.Record | results.Timing] = []
     for item in range(6):
         for sampling in SAMPLINGS:
             total = float(rng.uniform(2, 3) if sampling == "NTP" else rng.uniform(0.5, 1))
-            file.append(results.Timing(
+            lines.append(results.Timing(
                 run_id="t", scale="mini", model=model, weights_hash="feed", benchmark=name, item_id=f"{name}-{item}",
                 loss="sbd", sampling=sampling, gamma_nats=None, repeat=0, tokens=9, nfe_decode=9, prefill_seconds=0.1,
                 decode_seconds=total - 0.1, total_seconds=total,
             ))  # fmt: skip
+    _write(made / "mini" / model / f"wallclock-{name}.jsonl", lines)
+
+
+def _write(path: Path, lines: Sequence[results.Record | results.Timing]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(dataclasses.asdict(line))}\n" for line in lines))
 
 
 def table2() -> pd.DataFrame:
