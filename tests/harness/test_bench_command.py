@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def test_the_command_says_in_one_line_what_is_wrong(capsys: pytest.CaptureFixtur
 
 
 ALL = ["--decode", "--throughput", "--slowdown", "--training", "--kernel"]
-SMALL = (
+SMALL = shlex.split(
     "--device cpu --threads 1 --rounds 1 --prompts 1 --batch-sizes 1 --block-sizes 16 --kv-lengths 8 --lengths 12 "
     "--step-batch 1 --kernel-rows 2 --vocabularies 33"
-).split()
+)
 
 
 def test_the_command_measures_reports_and_then_only_reports(
