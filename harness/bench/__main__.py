@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from transformers.utils import logging
@@ -73,7 +74,9 @@ def _flag(name: str) -> str:
 
 
 def _options(asked: argparse.Namespace, arguments: Sequence[str]) -> BenchOptions:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(asked).items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in vars(asked).items()
+    }
     random = values.pop("random_weights")
     if random != (asked.shape is not None):
         raise ValueError("--shape NAME and --random-weights go together: a named shape has no weights of its own")

@@ -42,7 +42,7 @@ class Baseline:
 def _compile_everywhere() -> CompileConfig:
     """Compile on any device; transformers by itself compiles on accelerators alone."""
     config = CompileConfig()
-    config._compile_all_devices = True
+    config._compile_all_devices = True  # type: ignore[assignment]
     return config
 
 

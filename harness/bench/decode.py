@@ -31,11 +31,12 @@ def ours(subject: Subject) -> dict[str, Callable[[Prompt], dict[str, Any]]]:
         arms["sbd"] = lambda prompt: {"gamma": prompt.gamma_low, "block_size": BLOCK_SIZE}
         arms["verified"] = lambda _: {"verify": True, "block_size": BLOCK_SIZE}
     if subject.random:
-        for pace in PACES:
-            arms[f"sbd-topk{pace}"] = lambda _, pace=pace: {
-                "sampler": "topk", "gamma": pace, "block_size": BLOCK_SIZE
-            }  # fmt: skip
+        arms |= {f"sbd-topk{pace}": _paced(pace) for pace in PACES}
     return arms
+
+
+def _paced(pace: int) -> Callable[[Prompt], dict[str, Any]]:
+    return lambda _: {"sampler": "topk", "gamma": pace, "block_size": BLOCK_SIZE}
 
 
 def cases(subject: Subject, prompts: list[Prompt], baselines: list[Baseline]) -> list[Case]:

@@ -35,9 +35,7 @@ def ours(logits_NV: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return read.entropy_N, read.argmax_N, read.confidence_N, torch.sort(read.entropy_N).indices
 
 
-def cases(
-    rows: tuple[int, ...], vocabularies: tuple[int, ...], device: torch.device, dtype: torch.dtype
-) -> list[Case]:
+def cases(rows: tuple[int, ...], vocabularies: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> list[Case]:
     """Return both ways, and the statistics alone, for each (N, V), on normally distributed logits.
 
     On CUDA also as graphs of INNER calls each ("-graph"), since launching takes longer there than the work itself.

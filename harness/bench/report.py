@@ -58,7 +58,7 @@ def build(measured: Measured, options: BenchOptions, console: Console) -> list[P
 def to_rich(part: Part, where: str) -> Table:
     """Return a part as a table for the terminal; an interval stands behind its value."""
     cells = part.cells
-    shown = [name for name in cells if not name.endswith(("_low", "_high"))]
+    shown = [name for name in map(str, cells) if not name.endswith(("_low", "_high"))]
     table = Table(title=f"{part.title}, {where}", title_justify="left", header_style="bold")
     for name in shown:
         table.add_column(name.replace("_", " "), justify="left" if cells[name].dtype == object else "right")

@@ -63,9 +63,7 @@ def cases(
     return made
 
 
-def _both(
-    arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device, pool: Any
-) -> list[Case]:
+def _both(arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device, pool: Any) -> list[Case]:
     """Return the forward as Python launches it, and on CUDA also as a graph."""
     runs = {arm: run}
     if pool is not None:

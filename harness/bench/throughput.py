@@ -45,7 +45,7 @@ def _run(
 ) -> Callable[[], dict[str, float]]:
     """Decode all prompts: in one call with `batch` places, or in calls of `batch` prompts each."""
     ids = [prompt.ids_L.to(subject.device) for prompt in prompts]
-    extra = {"max_rows": batch} if refill else {}
+    extra: dict[str, Any] = {"max_rows": batch} if refill else {}
     step = len(ids) if refill else batch
     budget = prompts[0].new_tokens
 

@@ -119,10 +119,14 @@ def cases(subject: Subject, rows: int, lengths: tuple[int, ...]) -> list[Case]:
             made.append(
                 Case(
                     arm=name, setting={"length": length, "rows": rows}, run=counting(step, areas(batch)),
-                    cost=lambda go=step: {"peak_bytes": peak_bytes(go, subject.device)},
+                    cost=_memory(step, subject.device),
                 )
             )  # fmt: skip
     return made
+
+
+def _memory(step: Callable[[], None], device: torch.device) -> Callable[[], dict[str, float]]:
+    return lambda: {"peak_bytes": float(peak_bytes(step, device))}
 
 
 def areas(batch: Batch) -> dict[str, float]:
