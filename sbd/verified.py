@@ -9,19 +9,19 @@ prefix on which draft and head agree is kept, and the head's own next token star
 
 Knows drafts, logits and the cache's commit; knows nothing of text.
 
-Shapes: B rows, K positions of a block, N positions (the prompt's last token, then the new ones), V vocabulary.
+Shapes: B rows, R rows of a new prompt, K positions of a block, N positions (the prompt's last token, then the new
+ones), V vocabulary.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from sbd.engine import Engine
+from sbd.engine import Engine, Step
 from sbd.ledger import Verification
 from sbd.model import forward
-from sbd.rows import EOS, LENGTH, RUNNING, FindStop, Rows, Settings
+from sbd.rows import BLOCK, EOS, FUSED, LENGTH, RUNNING, VERIFY, Rows, Settings
 
 REUSE = 3
 """Drafted tokens behind a wrong one that the head must agree with in a row for them to be checked again as they are."""
@@ -35,20 +35,40 @@ class VerifiedRows(Rows):
     since its draft reaches an end token or the budget.
     """
 
-    def __init__(self, settings: Settings, prompt_end_B: Tensor) -> None:
-        super().__init__(settings, len(prompt_end_B), prompt_end_B.device)
-        self.token_BN[:, 0], self.revealed_BN[:, 0] = prompt_end_B, True
-        self.length_B = torch.ones_like(self.start_B)
-        self.drafted_B = torch.ones_like(self.start_B)
-        self.last_B = self.length_B >= settings.max_new_tokens
-        self.pending_B = torch.ones_like(self.last_B)
-        self.checked_BK = torch.zeros(len(prompt_end_B), self.width, dtype=torch.long, device=prompt_end_B.device)
-        self.accepted_BK = torch.zeros_like(self.checked_BK)
-        self.reused_B = torch.zeros_like(self.start_B)  # tokens behind the block's first that an earlier draft gave
-        self.rejections_B, self.stale_B = torch.zeros_like(self.start_B), torch.zeros_like(self.start_B)
+    def __init__(self, settings: Settings, count: int, device: torch.device) -> None:
+        super().__init__(settings, count, device)
+        self.length_B, self.drafted_B, self.reused_B = torch.zeros(3, count, dtype=torch.long, device=device)
+        self.last_B = torch.zeros_like(self.pending_B)
+        # What `Verification` wants: compared and agreed by position, then rejections and stale forwards.
+        self.tally_BT = torch.zeros(count, 2 * self.width + 2, dtype=torch.long, device=device)
+        self.checked_BK, self.accepted_BK = self.tally_BT[:, : self.width], self.tally_BT[:, self.width : -2]
+        self.rejections_B, self.stale_B = self.tally_BT[:, -2], self.tally_BT[:, -1]
 
-    def _columns(self) -> int:
-        return 1 + self.settings.max_new_tokens + self.width
+    @staticmethod
+    def columns(settings: Settings) -> int:
+        """Return how many positions `token_BN` has: the prompt's last, the budget, and a draft beyond it."""
+        return 1 + settings.max_new_tokens + settings.width
+
+    def admit(self, row_R: Tensor, end_R: Tensor) -> None:  # type: ignore[override]
+        """Start rows afresh; each has its prompt's last token to feed."""
+        super().admit(row_R)
+        self.tally_BT.index_fill_(0, row_R, 0)
+        self.token_BN[:, 0].index_copy_(0, row_R, end_R)
+        self.revealed_BN[:, 0].index_fill_(0, row_R, True)
+        self.length_B.index_fill_(0, row_R, 1)
+        self.drafted_B.index_fill_(0, row_R, 1)
+        self.reused_B.index_fill_(0, row_R, 0)  # tokens behind the block's first that an earlier draft gave
+        self.last_B.index_fill_(0, row_R, self.settings.max_new_tokens == 1)
+        self.pending_B.index_fill_(0, row_R, True)
+
+    def task_B(self) -> Tensor:
+        """Return each row's task in the next forward."""
+        check_B = torch.where(self.last_B, VERIFY, FUSED)
+        return torch.where(self.pending_B, check_B, BLOCK) * self.live_B
+
+    def reach_B(self) -> Tensor:
+        """Return how many tokens behind its cached past each row's next forward may hold."""
+        return (self.length_B * self.pending_B + self.width) * self.live_B
 
     @property
     def new_BN(self) -> Tensor:
@@ -84,7 +104,7 @@ class VerifiedRows(Rows):
         agreed_B = agreed_BK.sum(dim=1)
         behind_BK = self.column_K > agreed_B.unsqueeze(1)
         run_B = ((same_BK | ~behind_BK).cumprod(dim=1) * behind_BK).sum(dim=1)
-        self.reused_B = run_B * (check_B & ~self.last_B & (run_B >= REUSE))
+        self.reused_B.copy_(run_B * (check_B & ~self.last_B & (run_B >= REUSE)))
         kept_B = torch.minimum(agreed_B + 1, self.length_B.clamp(min=1))
         whole_B = agreed_B + 1 == self.drafted_B
         self._count(asked_BK, agreed_BK, check_B & ~whole_B)
@@ -101,18 +121,18 @@ class VerifiedRows(Rows):
 
     def _restart(self, check_B: Tensor, kept_B: Tensor, head_B1: Tensor) -> None:
         """Start the checked rows' next block at the head's token, and end those that this token ends."""
-        self.start_B = self.start_B + kept_B * check_B
+        self.start_B += kept_B * check_B
         place_BK, check_B1 = self.place_BK(), check_B.unsqueeze(1)
         token_BK, revealed_BK = self.token_BN.gather(1, place_BK), self.revealed_BN.gather(1, place_BK)
         known_BK = self.column_K <= self.reused_B.unsqueeze(1)
         fresh_BK = torch.where(self.column_K == 0, head_B1, torch.where(known_BK, token_BK, self.empty))
         self.token_BN.scatter_(1, place_BK, torch.where(check_B1, fresh_BK, token_BK))
         self.revealed_BN.scatter_(1, place_BK, torch.where(check_B1, known_BK, revealed_BK))
-        self.known_B = torch.where(check_B, self.start_B, self.known_B)
+        self.known_B.copy_(torch.where(check_B, self.start_B, self.known_B))
         reason_B = torch.where(self.start_B >= self.settings.max_new_tokens, LENGTH, RUNNING)
         reason_B = torch.where(self._is_eos(head_B1).squeeze(1), EOS, reason_B)
-        self.reason_B = torch.where(check_B, reason_B, self.reason_B)
-        self.pending_B = self.pending_B & ~check_B
+        self.reason_B.copy_(torch.where(check_B, reason_B, self.reason_B))
+        self.pending_B &= ~check_B
 
     def draft(self, logits_BKV: Tensor, draft_B: Tensor) -> None:
         """Let the sampler choose positions of the blocks of `draft_B` and write their likeliest tokens (Alg. 2)."""
@@ -130,40 +150,31 @@ class VerifiedRows(Rows):
         """Make rows pending whose draft is whole, or reused, or reaches an end token without a gap."""
         reused_B1 = self.reused_B.unsqueeze(1)
         inside_BK = inside_BK & ((reused_B1 == 0) | (self.column_K <= reused_B1))
-        self.reused_B = torch.zeros_like(self.reused_B)
+        self.reused_B.zero_()
         gapless_BK = (revealed_BK | ~inside_BK).cumprod(dim=1).bool()
         end_BK = gapless_BK & inside_BK & self._is_eos(token_BK)
         ended_B, end_B = end_BK.any(dim=1), end_BK.int().argmax(dim=1)
         size_B = inside_BK.sum(dim=1)
-        self.length_B = torch.where(ended_B, end_B, size_B)
-        self.drafted_B = torch.where(ended_B, end_B + 1, size_B)
-        self.pending_B = self.live_B & (ended_B | gapless_BK.all(dim=1))
-        self.last_B = ended_B | (self.start_B + self.length_B >= self.settings.max_new_tokens)
+        self.length_B.copy_(torch.where(ended_B, end_B, size_B))
+        self.drafted_B.copy_(torch.where(ended_B, end_B + 1, size_B))
+        self.pending_B.copy_(self.live_B & (ended_B | gapless_BK.all(dim=1)))
+        self.last_B.copy_(ended_B | (self.start_B + self.length_B >= self.settings.max_new_tokens))
 
 
 class VerifiedEngine(Engine):
-    """The engine of verified decoding: prefills all but the prompt's last token, which is the first segment to feed."""
+    """The engine of verified decoding: prefills all but a prompt's last token, which is the first segment to feed."""
 
+    ROWS = VerifiedRows
     rows: VerifiedRows
 
-    def __init__(
-        self, model: PreTrainedModel, prompts: list[Tensor], settings: Settings, generator: torch.Generator | None
-    ) -> None:
-        self.prompt_end_B = torch.stack([prompt[-1] for prompt in prompts]).to(model.device)
-        super().__init__(model, [prompt[:-1] for prompt in prompts], settings, generator)
+    def _seat(self, row_R: Tensor, prompts: list[Tensor]) -> list[Tensor]:
+        """Admit prompts and return what of them is to be prefilled; one token leaves nothing."""
+        self.rows.admit(row_R, torch.stack([prompt[-1] for prompt in prompts]).to(row_R.device))
+        return [prompt[:-1] for prompt in prompts]
 
-    def _new_rows(self, count: int) -> Rows:
-        return VerifiedRows(self.settings, self.prompt_end_B)
-
-    def _prefill(self, find_stop: FindStop | None) -> None:
-        """Prefill what there is: prompts of one token leave nothing to."""
-        super()._prefill(find_stop)
-        if not self.forwards:
-            self._look()
-
-    def _step(self) -> tuple[str, int]:
+    def _decode(self, step: Step) -> None:
         """Feed the pending segments causally, verify them, and draft the blocks of the other rows and the next ones."""
-        rows, k, wide = self.rows, self.width, self.kind == "fused"
+        rows, k, wide = self.rows, self.width, step.kind == "fused"
         check_B = rows.live_B & rows.pending_B
         follow_B = check_B & ~rows.last_B
         draft_B = rows.live_B & ~check_B
@@ -174,31 +185,23 @@ class VerifiedEngine(Engine):
         else:
             ids, real_B = torch.where(check_B.unsqueeze(1), fed_BK, block_BK), fed_B + k * draft_B
         block = k if wide else k * draft_B.unsqueeze(1)
-        logits = forward(self.model, self.cache, ids, block=block, keep=ids.shape[1], real_B=real_B, span=self.longest)
-        for kind, row_B in (("fused", follow_B), ("block", draft_B), ("verify", check_B & rows.last_B)):
-            rows.nfe[kind] += row_B
-        if self.checking:
+        logits = forward(
+            self.model, self.cache, ids, block=block, keep=ids.shape[1], real_B=real_B, span=step.span
+        )  # fmt: skip
+        if step.checks:
             kept_B, whole_B = rows.verify(logits[:, :k], check_B, self.generator)
             self.cache.commit(kept_B)
             draft_B = draft_B | (follow_B & whole_B)
         rows.draft(logits[:, -k:], draft_B)
-        return self.kind, ids.shape[1]
 
-    def _look(self) -> None:
-        """Ask the device, once per forward, who goes on and with what."""
-        rows = self.rows
-        live_B = rows.live_B
-        check_B = live_B & rows.pending_B
-        after_B = (self.cache.length_B + rows.length_B * check_B + self.width) * live_B
-        asked = torch.stack([live_B.long(), check_B.long(), (check_B & ~rows.last_B).long(), after_B]).tolist()
-        self.alive, self.checking = [bool(live) for live in asked[0]], any(asked[1])
-        self.kind = "fused" if any(asked[2]) else "block" if sum(asked[0]) > sum(asked[1]) else "verify"
-        self.longest = max(asked[3])
+    def _leave(self, row: int, prompt: int) -> None:
+        """Keep what the row's verifications came to."""
+        self.kept[prompt] = self.rows.tally_BT[row].clone()
 
     def verification(self) -> Verification:
-        """Return how the drafts fared."""
-        rows = self.rows
+        """Return how the drafts of each prompt fared."""
+        tally_PT = torch.stack([self.kept[prompt] for prompt in sorted(self.kept)])
+        k = self.width
         return Verification(
-            checked=rows.checked_BK, accepted=rows.accepted_BK, rejections=rows.rejections_B,
-            stale=rows.stale_B,
-        )  # fmt: skip
+            checked=tally_PT[:, :k], accepted=tally_PT[:, k:-2], rejections=tally_PT[:, -2], stale=tally_PT[:, -1]
+        )

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbd import kernels
-from sbd.kernels import draw, statistics
+from sbd.kernels import draw, plain, statistics
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-3, torch.float16: 2e-3}
 
@@ -67,7 +66,7 @@ def test_near_certain_rows_keep_their_small_entropy() -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = torch.randn(10, 33, dtype=torch.float64)
     whole = statistics(logits)
-    monkeypatch.setattr(kernels, "CHUNK_ELEMENTS", 100)
+    monkeypatch.setattr(plain, "CHUNK_ELEMENTS", 100)
     parts = statistics(logits)
     for name in ("entropy_N", "argmax_N", "confidence_N", "logsumexp_N"):
         assert torch.equal(getattr(whole, name), getattr(parts, name))
