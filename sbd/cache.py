@@ -91,7 +91,7 @@ class KVCache(Cache):
         offset_RQ = column_Q + (real_R1 - width)
         slot_RQ = length_R1 + offset_RQ.remainder(width)
         limit_RQ = torch.where(column_Q >= width - block, length_R1 + real_R1, slot_RQ + 1)
-        limit_RQ = torch.where(offset_RQ < 0, 1, limit_RQ)
+        limit_RQ = limit_RQ.masked_fill(offset_RQ < 0, 1)
         self._index = (slot_RQ + first_slot_R1).flatten()
         position_RQ = slot_RQ.clamp(max=self.positions - 1)
         return Placement(slot_RQ=slot_RQ, position_RQ=position_RQ, limit_RQ=limit_RQ, span=span)

@@ -77,13 +77,16 @@ class Engine:
         self.forwards: list[Forward] = []
         self.kept: dict[int, Tensor] = {}  # what `_leave` keeps of each prompt
         self.graphs.begin()
+        self.rows.clear()
         self.clock = time.perf_counter()
-        while self.seats.waiting or self.seats.live:
-            if admitted := self.seats.admit():
-                self._prefill(admitted)
-            if self.seats.live:
-                self._step()
-        del self.model  # whoever keeps the engine keeps no model alive
+        try:
+            while self.seats.waiting or self.seats.live:
+                if admitted := self.seats.admit():
+                    self._prefill(admitted)
+                if self.seats.live:
+                    self._step()
+        finally:
+            del self.model  # whoever keeps the engine keeps no model alive
 
     def verification(self) -> Verification | None:
         """Return how drafts fared, where they are verified."""

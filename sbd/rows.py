@@ -1,7 +1,8 @@
 """The rows of a batch while they are decoded: their settings, revealed tokens, places and ends, all on the device.
 
 Knows token ids, logits and a sampler (Alg. 2); knows nothing of models, caches or clocks, nor of prompts and text. All
-state is changed in place and nothing asks the device for a value, so that a step can be replayed as a CUDA graph.
+state is changed in place and nothing makes the host wait, so that a step can be replayed as a CUDA graph. (Hence
+`masked_fill`: `where` with one number among its arguments copies that to the device and waits.)
 
 Shapes: B rows, R rows of a new prompt, K positions of a block (1 for AR), N new positions of a row or rows of logits,
 V vocabulary, S suppressed ids, E end ids.
@@ -111,6 +112,10 @@ class Rows:
         """Return the positions of each row's block among its new tokens."""
         return self.start_B.unsqueeze(1) + self.column_K
 
+    def clear(self) -> None:
+        """Make all rows idle, whatever a run that was broken off has left."""
+        self.reason_B.fill_(IDLE)
+
     def admit(self, row_R: Tensor) -> None:
         """Start rows afresh, whatever they held; the others go on."""
         self.token_BN.index_fill_(0, row_R, self.empty)
@@ -190,7 +195,7 @@ class Rows:
         ended_B = end_BK.any(dim=1)
         in_block_B = torch.where(ended_B, end_BK.int().argmax(dim=1) + 1, gapless_BK.sum(dim=1))
         self.known_B.copy_(torch.where(taking_B, self.start_B + in_block_B, self.known_B))
-        reason_B = torch.where(ended_B, EOS, torch.where(self.known_B >= self.settings.max_new_tokens, LENGTH, RUNNING))
+        reason_B = torch.where(self.known_B >= self.settings.max_new_tokens, LENGTH, RUNNING).masked_fill(ended_B, EOS)
         self.reason_B.copy_(torch.where(taking_B, reason_B, self.reason_B))
         full_B = taking_B & self.live_B & (in_block_B == self.width)
         self.pending_B |= full_B

@@ -64,7 +64,7 @@ class VerifiedRows(Rows):
     def task_B(self) -> Tensor:
         """Return each row's task in the next forward."""
         check_B = torch.where(self.last_B, VERIFY, FUSED)
-        return torch.where(self.pending_B, check_B, BLOCK) * self.live_B
+        return check_B.masked_fill(~self.pending_B, BLOCK) * self.live_B
 
     def reach_B(self) -> Tensor:
         """Return how many tokens behind its cached past each row's next forward may hold."""
@@ -125,12 +125,12 @@ class VerifiedRows(Rows):
         place_BK, check_B1 = self.place_BK(), check_B.unsqueeze(1)
         token_BK, revealed_BK = self.token_BN.gather(1, place_BK), self.revealed_BN.gather(1, place_BK)
         known_BK = self.column_K <= self.reused_B.unsqueeze(1)
-        fresh_BK = torch.where(self.column_K == 0, head_B1, torch.where(known_BK, token_BK, self.empty))
+        fresh_BK = torch.where(self.column_K == 0, head_B1, token_BK.masked_fill(~known_BK, self.empty))
         self.token_BN.scatter_(1, place_BK, torch.where(check_B1, fresh_BK, token_BK))
         self.revealed_BN.scatter_(1, place_BK, torch.where(check_B1, known_BK, revealed_BK))
         self.known_B.copy_(torch.where(check_B, self.start_B, self.known_B))
         reason_B = torch.where(self.start_B >= self.settings.max_new_tokens, LENGTH, RUNNING)
-        reason_B = torch.where(self._is_eos(head_B1).squeeze(1), EOS, reason_B)
+        reason_B = reason_B.masked_fill(self._is_eos(head_B1).squeeze(1), EOS)
         self.reason_B.copy_(torch.where(check_B, reason_B, self.reason_B))
         self.pending_B &= ~check_B
 

@@ -46,7 +46,7 @@ def _log1p(r):
 
 @triton.jit
 def _tiles(
-    logits_NV, hidden_V, top_NT, where_NT, r_NT, t_NT, vocabulary, stride, temperature,
+    logits_NV, hidden_V, top_NT, where_NT, r_NT, t_NT, vocabulary, stride, inverse,
     TILE: tl.constexpr, HIDES: tl.constexpr,
 ):  # fmt: skip
     """First kernel, program (row, tile): one tile's partial result."""
@@ -57,7 +57,7 @@ def _tiles(
     x = tl.load(logits_NV + at, mask=inside, other=float("-inf"), eviction_policy="evict_first").to(tl.float32)
     if HIDES:
         x = tl.where(tl.load(hidden_V + column, mask=inside, other=0) == 0, x, float("-inf"))
-    x = tl.maximum(x / temperature, LOWEST)
+    x = tl.maximum(x * inverse, LOWEST)
     top = tl.max(x, axis=0)
     where = tl.min(tl.where(x == top, column, NOWHERE), axis=0)
     z = tl.maximum(x - top, FLOOR)
@@ -111,8 +111,8 @@ def statistics(logits_NV: Tensor, *, temperature: float = 0.0, suppressed_S: Ten
         hides, hidden_V = True, _hidden(suppressed_S, vocabulary)
     if rows > 0:
         _tiles[(rows, tiles)](
-            logits_NV, hidden_V, top_NT, where_NT, r_NT, t_NT, vocabulary, logits_NV.stride(0), temperature or 1.0,
-            TILE=tile, HIDES=hides, num_warps=4,
+            logits_NV, hidden_V, top_NT, where_NT, r_NT, t_NT, vocabulary, logits_NV.stride(0),
+            1.0 / (temperature or 1.0), TILE=tile, HIDES=hides, num_warps=4,
         )  # fmt: skip
         _combine[(rows,)](
             top_NT, where_NT, r_NT, t_NT, entropy_N, argmax_N, confidence_N, logsumexp_N, tiles,

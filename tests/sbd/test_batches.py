@@ -46,16 +46,20 @@ def answers(out: Generation) -> list[tuple]:
     return list(zip([tokens.tolist() for tokens in out.tokens], out.stop_reason, nfe, strict=True))
 
 
+@pytest.fixture(scope="module")
+def alone(tiny: Build, many: list[Tensor], options: dict) -> dict[str, list[tuple]]:
+    """Return the answers to the prompts one at a time."""
+    return {way: [answers(generate(tiny("qwen3"), [prompt], **options[way]))[0] for prompt in many] for way in WAYS}
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("max_rows", "refill"), [(3, True), (3, False), (1, True), (8, True)])
 def test_every_answer_is_that_of_its_prompt_alone(
-    tiny: Build, many: list[Tensor], options: dict, way: str, max_rows: int, refill: bool
+    tiny: Build, many: list[Tensor], options: dict, alone: dict, way: str, max_rows: int, refill: bool
 ) -> None:
-    model = tiny("qwen3")
-    alone = [answers(generate(model, [prompt], **options[way]))[0] for prompt in many]
-    assert len({len(tokens) for tokens, _, _ in alone}) > 3  # rows end at different times
-    out = generate(model, many, max_rows=max_rows, refill=refill, **options[way])
-    assert answers(out) == alone
+    assert len({len(tokens) for tokens, _, _ in alone[way]}) > 3  # rows end at different times
+    out = generate(tiny("qwen3"), many, max_rows=max_rows, refill=refill, **options[way])
+    assert answers(out) == alone[way]
     assert out.ledger.batch_rows == max_rows
 
 

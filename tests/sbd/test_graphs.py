@@ -81,6 +81,23 @@ def test_storage_never_moves_and_serves_later_calls(tiny: Build, prompts: list[T
     assert report is not None and report.hits >= len(engine.forwards) - 6 - report.misses > report.misses
 
 
+def test_an_engine_recovers_from_a_run_that_was_broken_off(tiny: Build, prompts: list[Tensor]) -> None:
+    def break_off(prompt: int, tokens: list[int]) -> int | None:
+        if len(tokens) > 10:
+            raise KeyboardInterrupt
+        return None
+
+    model = tiny("llama")
+    engine, expected = run(model, prompts, keep, **WAYS["sbd"])
+    with torch.inference_mode():
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(model, prompts, find_stop=break_off)
+        engine.run(model, prompts[:1])
+    assert [answer.tokens for answer in engine.seats.answers] == expected[:1]
+    assert "model" not in vars(engine)
+    assert engine.rows.live_B.tolist() == [False, False]
+
+
 def test_a_model_that_cannot_be_recorded_still_decodes(tiny: Build, prompts: list[Tensor]) -> None:
     def refuse(work: Work) -> Work:
         raise RuntimeError("operation not permitted when stream is capturing\nmore about it")

@@ -2,7 +2,11 @@
 
 import importlib.util
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -117,6 +121,42 @@ def test_the_fused_kernel_takes_the_first_of_equals_and_any_layout() -> None:
     for given_logits in (wide[:, :4100, 0], wide[..., 1].T[:50]):  # neither is contiguous
         check(given_logits, read=fused)
     assert len(fused(torch.zeros(0, 32)).entropy_N) == 0
+
+
+COMPILE = """
+import sys
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from sbd.kernels import fused
+
+def ptx(kernel, types, constants, warps):
+    signature = dict(zip(kernel.arg_names, types)) | dict.fromkeys(constants, "constexpr")
+    aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(types) if kind != "fp32"}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps}).asm["ptx"]
+
+partial = ["*fp32", "*i32", "*fp32", "*fp32"]
+tiles = ["*bf16", "*i8", *partial, "i32", "i32", "fp32"]
+combine = [*partial, "*fp32", "*i64", "*fp32", "*fp32", "i32"]
+wide = ptx(fused._tiles, tiles, {"TILE": fused.TILE, "HIDES": True}, 4)
+for text in (wide, ptx(fused._combine, combine, {"WIDTH": 32}, 1)):
+    print(text.count(".v4.b32 "), ".local" in text)
+"""
+
+
+def test_the_fused_kernel_compiles_for_an_h100_with_wide_loads_and_no_spills(tmp_path: Path) -> None:
+    """The interpreter takes Python that the compiler does not; compiling needs no device."""
+    pytest.importorskip("triton", reason="Triton is not installed, so its kernels cannot be compiled")
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    run = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment | {"TRITON_CACHE_DIR": str(tmp_path)},
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    tiles, combine = run.stdout.splitlines()
+    assert tiles == f"{32 * 2 // 16 + 32 // 16} False"  # a thread's 32 logits and mask bytes, 16 bytes a load
+    assert combine.endswith("False")
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

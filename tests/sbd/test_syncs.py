@@ -36,14 +36,15 @@ class Operators(TorchDispatchMode):
 
 
 class Methods(TorchFunctionMode):
-    """Counts the methods that hand values to Python."""
+    """Counts the calls that hand values to Python, and `where` with one number, which on CUDA waits for its copy."""
 
     def __init__(self, counted: list[str]) -> None:
         super().__init__()
         self.counted = counted
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in ASKING:
+        scalars = sum(isinstance(arg, int | float) for arg in args)
+        if func in ASKING or (func in {torch.where, Tensor.where} and scalars == 1):
             self.counted.append(func.__name__)
         return func(*args, **(kwargs or {}))
 
