@@ -26,6 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from sbd.attention import without_copies
 from sbd.cache import KVCache
 from sbd.config import SBDConfig, find_config
 
@@ -160,10 +161,11 @@ def forward(
     if span is None:
         span = int((cache.length_B + real_B).max())
     placement = cache.place(width, real_B, block, span, row_R)
-    return model(
-        input_ids=ids_BQ, attention_mask=placement.mask(cache.dtype), position_ids=placement.position_RQ,
-        past_key_values=cache, use_cache=True, logits_to_keep=keep,
-    ).logits  # fmt: skip
+    with without_copies(model.config):
+        return model(
+            input_ids=ids_BQ, attention_mask=placement.mask(cache.dtype), position_ids=placement.position_RQ,
+            past_key_values=cache, use_cache=True, logits_to_keep=keep,
+        ).logits  # fmt: skip
 
 
 def max_positions(model: PreTrainedModel) -> int:

@@ -49,17 +49,20 @@ class VerifiedRows(Rows):
         """Return how many positions `token_BN` has: the prompt's last, the budget, and a draft beyond it."""
         return 1 + settings.max_new_tokens + settings.width
 
-    def admit(self, row_R: Tensor, end_R: Tensor) -> None:  # type: ignore[override]
-        """Start rows afresh; each has its prompt's last token to feed."""
+    def admit(self, row_R: Tensor) -> None:
+        """Start rows afresh; each has its prompt's last token to feed, which `lead` puts there."""
         super().admit(row_R)
         self.tally_BT.index_fill_(0, row_R, 0)
-        self.token_BN[:, 0].index_copy_(0, row_R, end_R)
         self.revealed_BN[:, 0].index_fill_(0, row_R, True)
         self.length_B.index_fill_(0, row_R, 1)
         self.drafted_B.index_fill_(0, row_R, 1)
         self.reused_B.index_fill_(0, row_R, 0)  # tokens behind the block's first that an earlier draft gave
         self.last_B.index_fill_(0, row_R, self.settings.max_new_tokens == 1)
         self.pending_B.index_fill_(0, row_R, True)
+
+    def lead(self, row_R: Tensor, end_R: Tensor) -> None:
+        """Put the last tokens of the prompts in front."""
+        self.token_BN[:, 0].index_copy_(0, row_R, end_R)
 
     def task_B(self) -> Tensor:
         """Return each row's task in the next forward."""
@@ -169,7 +172,8 @@ class VerifiedEngine(Engine):
 
     def _seat(self, row_R: Tensor, prompts: list[Tensor]) -> list[Tensor]:
         """Admit prompts and return what of them is to be prefilled; one token leaves nothing."""
-        self.rows.admit(row_R, torch.stack([prompt[-1] for prompt in prompts]).to(row_R.device))
+        self.rows.admit(row_R)
+        self.rows.lead(row_R, torch.stack([prompt[-1] for prompt in prompts]).to(row_R.device))
         return [prompt[:-1] for prompt in prompts]
 
     def _decode(self, step: Step) -> None:

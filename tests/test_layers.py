@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = {
     "sbd": [
-        "masks", "noise", "loss", "samplers", "kernels", "cache", "ledger", "config", "model", "rows", "seats",
-        "graphs", "engine", "verified", "decode", "stops", "generate", "roofline", "training",
+        "masks", "noise", "loss", "samplers", "kernels", "attention", "cache", "ledger", "config", "model", "rows",
+        "seats", "graphs", "engine", "verified", "decode", "stops", "generate", "roofline", "training",
     ],
     "harness": [
         "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "arms", "results", "machine", "engine", "run",
