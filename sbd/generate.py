@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from sbd.decode import decode
+from sbd.decode import Batching, decode
 from sbd.ledger import Forward, Ledger
 from sbd.model import attached_config, load, load_tokenizer, max_positions
 from sbd.rows import DECODINGS, Rows, Settings, Watch
@@ -75,7 +75,8 @@ def generate(
     model: PreTrainedModel, input_ids: Tensor | Sequence[Tensor], *, decoding: str = "sbd", sampler: str = "eb_entropy",
     gamma: float | None = None, block_size: int = 16, verify: bool = False, generator: torch.Generator | None = None,
     stop_strings: Sequence[str] | str | None = None, tokenizer: PreTrainedTokenizerBase | None = None,
-    watch: Watch | None = None, **standard: Unpack[Standard],
+    max_rows: int | None = None, refill: bool = True, cuda_graphs: bool = True, watch: Watch | None = None,
+    **standard: Unpack[Standard],
 ) -> Generation:  # fmt: skip
     """Generate with set block decoding, or autoregressively in the same engine.
 
@@ -94,6 +95,11 @@ def generate(
             for token, at a higher one it has the distribution of "ar" (docs/verified.md).
         generator: source of randomness at temperature > 0.
         stop_strings: a row ends with the first token whose text completes one of them; needs `tokenizer`.
+        max_rows: prompts decoded together; all by default. The others wait.
+        refill: a waiting prompt takes a row's place as soon as it is free (continuous batching); False lets each batch
+            end before the next starts (lock-step). No output depends on either.
+        cuda_graphs: on a CUDA device at temperature 0, replay forwards as CUDA graphs (`ledger.graphs` tells how it
+            went). The model's Python code does not run in a replay: pass False where its hooks must be called.
         watch: told of every forward, such as a sbd.trace.Recorder.
         standard: see Standard.
 
@@ -115,10 +121,13 @@ def generate(
     find_stop = StopStrings(tokenizer, stops, len(prompts)) if stops else None
     relay = None if streamer is None else relay_to(streamer, input_ids)
     watchers = [one for one in (watch, relay) if one is not None]
-    decoded = decode(model, prompts, settings, generator=generator, find_stop=find_stop, watch=_all(watchers))
+    batching = Batching(max_rows=max_rows, refill=refill, cuda_graphs=cuda_graphs)
+    decoded = decode(
+        model, prompts, settings, batching=batching, generator=generator, find_stop=find_stop, watch=_all(watchers)
+    )
     if streamer is not None:
         streamer.end()
-    tokens = [row.clone() for row in decoded.tokens]
+    tokens = decoded.tokens
     counts = [len(row) / decoded.ledger.nfe_decode(index) for index, row in enumerate(tokens)]
     return Generation(
         sequences=_sequences(input_ids, tokens, settings.pad_id),

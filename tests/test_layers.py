@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = {
     "sbd": [
-        "masks", "noise", "loss", "samplers", "kernels", "cache", "ledger", "config", "model", "rows", "engine",
-        "verified", "decode", "stops", "trace", "streaming", "generate", "roofline", "training",
+        "masks", "noise", "loss", "samplers", "kernels", "attention", "cache", "ledger", "config", "model", "rows",
+        "seats", "graphs", "engine", "verified", "decode", "stops", "trace", "streaming", "generate", "roofline",
+        "training",
     ],
     "harness": [
         "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "judging", "arms", "results", "machine", "engine",
