@@ -51,7 +51,9 @@ function drawRun(run, box, at) {
   const known = at === 0 ? 0 : run.steps[Math.min(at, run.steps.length) - 1].known;
   const done = at >= run.steps.length;
   const forwards = Math.min(at, run.steps.length);
-  box.count.textContent = `${plural(known, "token")} after ${plural(forwards, "forward")}` +
+  const open = [...revealed.get(run).values()].filter((one) => one.step <= at && one.place >= known).length;
+  box.count.textContent = `${plural(known, "token")}` + (open && !done ? ` and ${open} behind a gap` : "") +
+    ` after ${plural(forwards, "forward")}` +
     (done ? `: done (${run.stop_reason}), ${run.tokens_per_forward.toFixed(2)} tokens per forward` : "");
 }
 
