@@ -61,7 +61,8 @@ def compose(sources: Sources) -> Document:
     found = {key: sources.path(item, "pdf") for key, item in FIGURES.items()}
     figures = {key: path for key, path in found.items() if path.is_file()}
     speed = {path.stem: path for path in sources.bench_figures}
-    labels = {key: item.label for key, item in FIGURES.items()} | {key: f"Speed figure {n}" for n, key in enumerate(speed, 1)}
+    labels = {key: item.label for key, item in FIGURES.items()}
+    labels |= {key: f"Speed figure {place}" for place, key in enumerate(speed, 1)}
     made = _tables(sources, frames, records, timings) | _of_runs(sources, runs)
     date = last_run(runs)
     data = {
