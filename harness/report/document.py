@@ -60,6 +60,9 @@ def compose(sources: Sources) -> Document:
     frames = {key: sources.frame(item, NEEDED[key]) for key, item in TABLES.items()}
     found = {key: sources.path(item, "pdf") for key, item in FIGURES.items()}
     figures = {key: path for key, path in found.items() if path.is_file()}
+    speed = {path.stem: path for path in sources.bench_figures}
+    labels = {key: item.label for key, item in FIGURES.items()}
+    labels |= {key: f"Speed figure {place}" for place, key in enumerate(speed, 1)}
     made = _tables(sources, frames, records, timings) | _of_runs(sources, runs)
     date = last_run(runs)
     data = {
@@ -67,14 +70,18 @@ def compose(sources: Sources) -> Document:
         "abstract": _abstract(frames, sources.scale),
         "tables": {key: [table.data() for table in tables] for key, tables in made.items()},
         "figures": {
-            key: {"label": FIGURES[key].label, "caption": prose.caption(path.with_suffix(".md"), FIGURES[key].label)}
-            for key, path in figures.items()
+            key: {
+                "label": labels[key],
+                "caption": prose.caption(path.with_suffix(".md"), labels[key]) or f"From {path.name}.",
+            }
+            for key, path in (figures | speed).items()
         },
+        "speed": list(speed),
         "gaps": _gaps(sources, made, figures), "errata": prose.errata(), "deviations": prose.deviations(),
         "audit": "" if frames["audit"] is None else checks.verdicts(frames["audit"]),
         "records": _check(frames["table1"], records, timings), "commands": provenance.commands(runs),
     }  # fmt: skip
-    return Document(sources=sources, data=data, figures=figures, date=date)
+    return Document(sources=sources, data=data, figures=figures | speed, date=date)
 
 
 def _records(sources: Sources) -> tuple[pd.DataFrame | None, pd.DataFrame]:
@@ -115,7 +122,7 @@ def _of_runs(sources: Sources, runs: provenance.Runs) -> dict[str, list[Table]]:
         "machines": provenance.machines(runs), "weights": provenance.weights(runs),
         "regeneration": provenance.regeneration(sources.scale),
     }  # fmt: skip
-    bench = [measured.bench(path) for path in sources.bench]
+    bench = [measured.bench(path, place) for place, path in enumerate(sources.bench, 1)]
     return {key: [table] for key, table in some.items() if table} | ({"bench": bench} if bench else {})
 
 

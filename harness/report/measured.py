@@ -19,7 +19,7 @@ Cells = dict[tuple[str, ...], dict[Any, Any]]
 """Rows of a table by their keys."""
 
 ARM = ["base_model", "loss", "sampling"]
-BENCH_ROWS, BENCH_COLUMNS = 36, 10
+BENCH_ROWS, BENCH_COLUMNS = 36, 14
 """How much of a benchmark of speed is printed; the rest stands in its CSV."""
 
 
@@ -160,21 +160,22 @@ def _likelihood(cells: Cells, key: tuple[str, str]) -> Cell:
     return tuple(lines)
 
 
-def bench(path: Path) -> Table:
-    """Set the first rows and columns of a CSV of the benchmark of speed, whatever they are."""
+def bench(path: Path, place: int) -> Table:
+    """Set the first rows and columns of a CSV of the benchmark of speed, whatever they are; `place` counts from 1."""
     frame = read_csv(path)
     shown = frame.iloc[:BENCH_ROWS, :BENCH_COLUMNS]
     columns = {name: _texts(shown[name]) for name in shown.columns}
-    cut = f" First {len(shown)} of {len(frame)} rows, first {shown.shape[1]} of {frame.shape[1]} columns." * (
-        shown.shape != frame.shape
-    )
+    cut = [
+        f"{kept} of {whole} {what}"
+        for kept, whole, what in zip(shown.shape, frame.shape, ("rows", "columns"), strict=True) if kept < whole
+    ]  # fmt: skip
     numeric = [pd.api.types.is_numeric_dtype(shown[name]) for name in shown.columns]
     words = numeric.index(True) if True in numeric else len(numeric)
     return Table(
-        label=f"Speed, {path.stem}", labels=max(1, words), size=6.5, wide=shown.shape[1] > 4,
+        label=f"Speed {place}", labels=max(1, words), size=6.3, wide=shown.shape[1] > 4,
         header=[tuple(str(name).split("_")) for name in shown.columns],
         rows=[[(columns[name][row],) for name in shown.columns] for row in range(len(shown))],
-        caption=f"Measured speed: all of {path.name}." if not cut else f"Measured speed, from {path.name}.{cut}",
+        caption=f"From {path.name}, {'the first ' + ', '.join(cut) if cut else 'whole'}.",
     )  # fmt: skip
 
 

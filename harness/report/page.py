@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.report.catalogue import FIGURES, TABLES
+from harness.report.catalogue import BENCH, FIGURES, TABLES
 from harness.report.document import Document
 from harness.report.sources import Sources
 
@@ -56,12 +56,11 @@ def _table(key: str, label: str, command: str, path: Path, folder: Path) -> dict
 
 
 def _picture(document: Document, key: str, folder: Path) -> dict[str, str | None]:
-    sources, item = document.sources, FIGURES[key]
-    png = sources.path(item, "png")
+    pdf, png = document.figures[key], document.figures[key].with_suffix(".png")
     return {
-        "key": key, "label": item.label, "caption": document.data["figures"][key]["caption"],
-        "command": item.command(sources.scale), "pdf": _href(sources.path(item, "pdf"), folder),
-        "png": _href(png, folder) if png.is_file() else None,
+        "key": key, **document.data["figures"][key],
+        "command": FIGURES[key].command(document.sources.scale) if key in FIGURES else BENCH,
+        "pdf": _href(pdf, folder), "png": _href(png, folder) if png.is_file() else None,
     }  # fmt: skip
 
 

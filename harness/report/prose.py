@@ -94,8 +94,10 @@ def caption(words: Path, label: str) -> str:
     if not words.is_file():
         return CAPTIONS.get(label, "")
     title, _, text = words.read_text(encoding="utf-8").strip().partition("\n\n")
-    before, _, what = title.strip("*").partition(": ")
+    before, colon, what = title.strip("*").partition(": ")
     where = before.removeprefix(label).strip(", ")
+    if not colon:
+        where, what = "", before
     return typeset(f"{what[:1].upper()}{what[1:]}{f' ({where})' if where else ''}. {text}".strip())
 
 

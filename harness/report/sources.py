@@ -62,6 +62,11 @@ class Sources:
         """CSV files of the benchmark of speed."""
         return sorted((self.reports / self.scale).glob("bench*.csv"))
 
+    @property
+    def bench_figures(self) -> list[Path]:
+        """Vector figures of the benchmark of speed."""
+        return sorted((self.reports / self.scale).glob("bench*.pdf"))
+
     def manifests(self) -> list[dict[str, Any]]:
         """Return all runs that the manifests of this scale list, oldest first.
 

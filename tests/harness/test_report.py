@@ -316,11 +316,15 @@ def test_a_benchmark_of_speed_is_set_whatever_its_columns(copy, tmp_path):
     pd.DataFrame(
         {"variant": ["ar", "sbd"], "batch": [1, 8], "ratio": [1.2345, float("nan")], "ok": [True, False]}
     ).to_csv(path, index=False)
+    shutil.copy(copy[1] / "mini" / "figure3.pdf", path.with_suffix(".pdf"))
+    path.with_suffix(".md").write_text("**Decoding compared**\n\nMedians of six rounds.\n")
     again = compose(Sources(scale="mini", results=copy[0], reports=copy[1]))
     (table,) = again.data["tables"]["bench"]
     assert table["rows"] == [[["ar"], ["1"], ["1.23"], ["True"]], [["sbd"], ["8"], ["\u2013"], ["False"]]]
+    assert table["caption"] == "From bench_decode.csv, whole." and table["label"] == "Speed 1"
     assert table["labels"] == 1 and "bench" not in again.data["gaps"]
-    assert "Speed, bench_decode" in text_of(pdf.write(again, tmp_path / "b.pdf"))
+    text = text_of(pdf.write(again, tmp_path / "b.pdf"))
+    assert "Speed figure 1. Decoding compared. Medians of six rounds." in text
 
 
 @pytest.mark.parametrize(
