@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.benchmarks import of_scale
 from harness.results import Record, Timing, read
 
 TRACES = "sbd-gamma_low"
@@ -77,9 +76,9 @@ def from_records(
     """
     traces: list[Trace] = []
     timed_here = _timed_on(results / scale / model / "manifest.json", machine)
-    for name in of_scale(scale):
+    for name, length in prompt_tokens.items():
         path = results / scale / model / TRACES / f"{name}.jsonl"
-        if not path.is_file() or name not in prompt_tokens:
+        if not path.is_file():
             continue
         lines = [line for line in read(path, Record) if line.stop_reason != "error"]
         if not lines:
@@ -92,7 +91,7 @@ def from_records(
         traces.append(
             Trace(
                 name=name, items=len(lines), tokens=tokens, fused=fused, block=block,
-                kv_length=prompt_tokens[name] + tokens / len(lines) / 2,
+                kv_length=length + tokens / len(lines) / 2,
                 measured=_measured(timing_lines) if here else float("nan"),
             )
         )  # fmt: skip
