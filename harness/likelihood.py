@@ -73,10 +73,11 @@ def score(
         for part in todo:
             file = files[part.task]
             note(file.path.parent, {"run_id": part.run_id, "configuration": part.configuration, **facts})
-            for line in (_choice(part, sample) for sample in samples[part.task]):
-                if line.key not in file:
-                    file.append(line)
-                    made += 1
+            with file:
+                for line in (_choice(part, sample) for sample in samples[part.task]):
+                    if line.key not in file:
+                        file.append(line)
+                        made += 1
     return made
 
 

@@ -8,6 +8,7 @@ works in an environment where this project is installed; `python -m harness.lm_e
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,8 @@ from harness.lm_eval_answers import Answer, Cost, Place, costs, listing, totals
 from harness.lm_eval_checkpoint import decodable, fingerprint, sbd_config, separate
 from harness.lm_eval_requests import How, how, places, without_padding
 from harness.tasks import TASKS
-from sbd.generate import Generation
+from harness.tasks.code import ALLOW_VARIABLE
+from sbd.generate import Generation, usual_gamma
 from sbd.rows import Settings
 
 lm_eval_hook.register()
@@ -41,7 +43,7 @@ class SBDLM(HFLM):
 
     Args:
         pretrained: folder, hub id, or a model that is loaded already (then give `tokenizer` too).
-        decoding, sampler, gamma, block_size: as for `sbd.generate`.
+        decoding, sampler, gamma, block_size, verify: as for `sbd.generate`.
         temperature: replaces what tasks ask for; by default they decide, and nearly all are greedy.
         seed: of the draws at temperature > 0.
         device: CUDA where there is one, else the CPU.
@@ -54,17 +56,19 @@ class SBDLM(HFLM):
 
     def __init__(
         self, pretrained: str | PreTrainedModel, *, decoding: str = "sbd", sampler: str = "eb_entropy",
-        gamma: float = 0.1, block_size: int = 16, temperature: float | None = None, seed: int = 0,
-        device: str | None = None, batch_size: int | str = 1, **options: Any,
+        gamma: float | None = None, block_size: int = 16, verify: bool = False, temperature: float | None = None,
+        seed: int = 0, device: str | None = None, batch_size: int | str = 1, **options: Any,
     ) -> None:  # fmt: skip
+        gamma = usual_gamma(sampler, verify) if gamma is None else gamma
         Settings(
-            decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size, temperature=temperature or 0.0,
-            mask_id=0,
+            decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size, verify=verify,
+            temperature=temperature or 0.0, mask_id=0,
         )  # fmt: skip
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         super().__init__(pretrained, device=device, batch_size=batch_size, **options)
         self.how_to_decode: dict[str, Any] = {
             "decoding": decoding, "sampler": sampler, "gamma": gamma, "block_size": block_size,
+            "verify": verify,
         }  # fmt: skip
         self.temperature, self.seed = temperature, seed
         if "accelerator" in vars(self):  # hf counts ranks only where it sees several GPUs, and by their place in a node
@@ -202,7 +206,9 @@ class SBDLM(HFLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Return hf's facts and, under "sbd", the settings, the totals and each answer's cost."""
-        settings = self.how_to_decode | {"temperature": self.temperature, "seed": self.seed}
+        gamma = self.how_to_decode["gamma"]
+        written = {"gamma": "inf" if math.isinf(gamma) else gamma}  # JSON knows no infinity; --model_args reads "inf".
+        settings = self.how_to_decode | written | {"temperature": self.temperature, "seed": self.seed}
         own = settings | {"totals": totals(self.costs.values()), "samples": listing(self.costs)}
         return super().get_model_info() | {"sbd": own}
 
@@ -211,9 +217,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run lm-eval's own command line with this model type, our tasks and a data folder; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m harness.lm_eval_model", add_help=False, allow_abbrev=False)
     parser.add_argument("--data-dir", help="folder of benchmark files (docs/benchmarks.md)")
+    parser.add_argument("--allow-unsandboxed", action="store_true", help="run model-written code without a sandbox")
     own, rest = parser.parse_known_args(argv)
     if own.data_dir:
         os.environ[DATA_DIR_VARIABLE] = own.data_dir
+    if own.allow_unsandboxed:
+        os.environ[ALLOW_VARIABLE] = "1"
     given = {argument.partition("=")[0] for argument in rest}
     if not given & {"--model", "-M", "ls", "validate"}:
         rest += ["--model", lm_eval_hook.NAME]
@@ -225,6 +234,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; with --use_cache FILE the same command goes on from the answers in it", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ examples:
       The roofline of section 4 for another accelerator, model and number format; no model is run.
 
 files: OUT/results/SCALE/MODEL/LOSS-SAMPLING/BENCHMARK.jsonl (one line a problem),
-       OUT/reports/SCALE/table1.{csv,md,tex}, OUT/reports/SCALE/figure5.{png,pdf,csv}
+       OUT/reports/SCALE/table1.{csv,md,tex}, OUT/reports/SCALE/figure5.{png,pdf,csv,md}
 """
 
 
@@ -216,6 +217,8 @@ def _options(asked: argparse.Namespace, arguments: Sequence[str]) -> Options:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return f"{error.filename!r}: {error.strerror}; make room, then the same command goes on from there"
         return f"{error.filename!r}: {error.strerror}; choose another folder with --out, or change its permissions"
     return " ".join(str(error).split())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from harness import machine
 from harness.arms import Arm
 from harness.engine import Engine, check_positions, generate, load, prompt_ids
+from harness.judging import judge
 from harness.mini import Problem, Score
 from harness.results import ArmFile, Record, note
 from sbd.generate import Generation
@@ -38,10 +39,11 @@ def run_arm(
     common = {name: value for name, value in arm.configuration.items() if name in Record.__dataclass_fields__}
     for start in range(0, len(missing), batch_size):
         answers = decode(arm, engine, missing[start : start + batch_size])
-        scores = arm.entry.score([(answer.problem, answer.fields["text"]) for answer in answers])
+        scores = judge(arm.entry.score, [(answer.problem, answer.fields["text"]) for answer in answers])
         for answer, score in zip(answers, scores, strict=True):
             file.append(_record(arm, common, answer, score))
             bar.update()
+        file.sync()
 
 
 def decode(arm: Arm, engine: Engine, problems: Sequence[Problem]) -> list[Answer]:
@@ -90,15 +92,10 @@ def _failed(error: str) -> dict[str, Any]:
 def _record(arm: Arm, common: dict[str, Any], answer: Answer, score: Score) -> Record:
     failed = answer.fields["error"]
     return Record(
-        **common, run_id=arm.run_id, item_id=answer.problem.item_id, prompt_hash=prompt_hash(answer.problem),
+        **common, run_id=arm.run_id, item_id=answer.problem.item_id, prompt_hash=answer.problem.prompt_hash,
         correct=score.correct and failed is None, extracted=score.extracted, sandbox=score.sandbox,
         **{**answer.fields, "error": failed or score.error},
     )  # fmt: skip
-
-
-def prompt_hash(problem: Problem) -> str:
-    """Return the first 16 hex digits of the SHA-256 of the prompt."""
-    return hashlib.sha256(problem.prompt.encode()).hexdigest()[:16]
 
 
 def check_same_problems(file: ArmFile[Record], problems: Sequence[Problem]) -> None:
@@ -108,7 +105,7 @@ def check_same_problems(file: ArmFile[Record], problems: Sequence[Problem]) -> N
         ValueError: naming the first such item.
     """
     for problem in problems:
-        if problem.item_id in file and file.lines[problem.item_id].prompt_hash != prompt_hash(problem):
+        if problem.item_id in file and file.lines[problem.item_id].prompt_hash != problem.prompt_hash:
             raise ValueError(
                 f"{str(file.path)!r} holds {problem.item_id!r} with another prompt than the suite has now; "
                 "choose another folder with --out, or start over with --fresh"
@@ -129,11 +126,22 @@ def run_grid(arms: Sequence[Arm], results: Path, count: int, batch_size: int, de
     """
     problems = {name: arm.entry.problems(count) for name, arm in {arm.benchmark: arm for arm in arms}.items()}
     todo: list[tuple[Arm, ArmFile[Record], int]] = []
-    for arm in arms:
-        file = ArmFile(arm.path(results), Record, arm.run_id)
-        check_same_problems(file, problems[arm.benchmark])
-        missing = sum(problem.item_id not in file for problem in problems[arm.benchmark])
-        todo += [(arm, file, missing)] if missing else []
+    with contextlib.ExitStack() as held:
+        for arm in arms:
+            file = ArmFile(arm.path(results), Record, arm.run_id)
+            check_same_problems(file, problems[arm.benchmark])
+            if any(problem.item_id not in file for problem in problems[arm.benchmark]):
+                held.enter_context(file)
+            missing = sum(problem.item_id not in file for problem in problems[arm.benchmark])
+            todo += [(arm, file, missing)] if missing else []
+        return _run(todo, problems, batch_size, device, command)
+
+
+def _run(
+    todo: Sequence[tuple[Arm, ArmFile[Record], int]], problems: dict[str, Sequence[Problem]], batch_size: int,
+    device: str, command: str,
+) -> int:  # fmt: skip
+    """Make the missing records of each arm, whose files are ours; an arm that is done gives its file back."""
     total = sum(missing for _, _, missing in todo)
     with tqdm(total=total, desc="problems", unit="", disable=None) as bar:
         for engine, (arm, file, missing) in zip(_engines([arm for arm, _, _ in todo], device), todo, strict=True):
@@ -146,6 +154,7 @@ def run_grid(arms: Sequence[Arm], results: Path, count: int, batch_size: int, de
             }
             note(file.path.parent, {"run_id": arm.run_id, "configuration": arm.configuration, **facts})
             run_arm(arm, engine, problems[arm.benchmark], file, batch_size, bar)
+            file.release()
             tqdm.write(_summary(arm, file, missing, time.perf_counter() - start), file=sys.stderr)
     return total
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, quantile_test
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar  # type: ignore[import-untyped]
 from statsmodels.stats.proportion import (  # type: ignore[import-untyped]
     confint_proportions_2indep,
@@ -171,6 +171,31 @@ def tost(first: ArrayLike, second: ArrayLike, margin: float, *, alpha: float = 0
     p_value = float(ttost_paired(a, b, -margin, margin)[0])
     low, high = DescrStatsW(a - b).tconfint_mean(alpha=2 * alpha)
     return Equivalence(float((a - b).mean()), Interval(float(low), float(high)), margin, p_value, p_value < alpha)
+
+
+def median(values: ArrayLike, *, level: float = 0.95) -> Estimate:
+    """Median of repeated measurements with its exact order-statistic interval.
+
+    With few values no two of them bound the median at this level (six are the least for 95%); then the interval is the
+    whole range, whose true level is 1 - 2^(1 - n).
+
+    Args:
+        values: at least one, all finite. level: confidence.
+
+    Raises:
+        ValueError: for no values, values that are not finite, or a level outside (0, 1).
+
+    Source: Conover 1999, section 3.2 (scipy's quantile_test).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    _check_level(level)
+    if x.ndim != 1 or not len(x) or not np.isfinite(x).all():
+        raise ValueError(f"the median of {x.tolist()} has no meaning; give one finite value or more")
+    bounds = quantile_test(x, q=float(np.median(x)), p=0.5).confidence_interval(level)
+    low, high = float(bounds.low), float(bounds.high)
+    if not np.isfinite([low, high]).all():
+        low, high = float(x.min()), float(x.max())
+    return Estimate(float(np.median(x)), Interval(low, high))
 
 
 def difference_interval(successes: Sequence[int], n: Sequence[int], *, level: float = 0.95) -> Interval:

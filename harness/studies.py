@@ -14,6 +14,7 @@ from harness import machine, run, sweeps
 from harness.arms import VERIFIED, checkpoint_of
 from harness.figures import attention, losses, speedups, tradeoffs
 from harness.options import DEFAULT_LIMIT, Options
+from harness.results import forget
 from harness.sweeps import AR, LENGTHS, Sweep
 
 STUDY = "scripts/train_mini_study.sh"
@@ -112,7 +113,7 @@ def _measure(sweep: Sweep, options: Options) -> pd.DataFrame:
     machine.check_device(options.device)
     if options.fresh:
         for arm in sweep.runnable:
-            arm.path(options.results).unlink(missing_ok=True)
+            forget(arm.path(options.results))
     count = options.limit or DEFAULT_LIMIT
     if sweep.runnable:
         run.run_grid(sweep.runnable, options.results, count, options.batch_size, options.device, options.command)

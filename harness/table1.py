@@ -11,6 +11,7 @@ from harness import layout, machine, run, tables, wallclock
 from harness.arms import ROWS, Arm, checkpoint_of, weights_hash
 from harness.benchmarks import BENCHMARKS
 from harness.options import DEFAULT_LIMIT, Options
+from harness.results import forget
 
 WALLCLOCK_PROBLEMS = 6
 """Problems of each benchmark that are timed."""
@@ -60,8 +61,8 @@ def build(options: Options) -> str:
 def _forget(arms: Sequence[Arm], results: Path) -> None:
     """Remove the record and timing files that the arms are about to write anew."""
     for arm in arms:
-        arm.path(results).unlink(missing_ok=True)
-        wallclock.timing_path(results, arm).unlink(missing_ok=True)
+        forget(arm.path(results))
+        forget(wallclock.timing_path(results, arm))
         for folder in {arm.path(results).parent, wallclock.timing_path(results, arm).parent}:
             if not list(folder.glob("*.jsonl")):
                 (folder / "manifest.json").unlink(missing_ok=True)

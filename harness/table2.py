@@ -35,7 +35,7 @@ def build_table2(options: Options) -> list[Path]:
     if options.fresh:
         for loss in LOSSES:
             for task in TASKS:
-                likelihood.choice_path(options.results, options.scale, model, loss, task).unlink(missing_ok=True)
+                results.forget(likelihood.choice_path(options.results, options.scale, model, loss, task))
     likelihood.score(options.scale, model, folders, options.results, count, options.device, options.command)
     frame = cells(load(options.results, options.scale, model, options.limit))
     table = pd.concat([frame, published()], ignore_index=True)

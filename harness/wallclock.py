@@ -7,6 +7,7 @@ ledger's split into prefill and decode is kept too.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -65,7 +66,10 @@ def measure_grid(arms: Sequence[Arm], results: Path, count: int, device: str, co
     turns = {key: [t for t in plan(group, count) if t.key not in files[key]] for key, group in groups.items()}
     total = sum(map(len, turns.values()))
     engine: Engine | None = None
-    with tqdm(total=total, desc="wall clock", unit="", disable=None) as bar:
+    with contextlib.ExitStack() as held, tqdm(total=total, desc="wall clock", unit="", disable=None) as bar:
+        for key, file in files.items():
+            if turns[key]:
+                held.enter_context(file)
         for key, todo in turns.items():
             if todo:
                 bar.set_description(f"wall clock {key[0]} {key[1]}")
@@ -78,6 +82,7 @@ def measure_grid(arms: Sequence[Arm], results: Path, count: int, device: str, co
                     {"run_id": files[key].run_id, "configuration": group_configuration(groups[key]), **facts},
                 )
                 measure(engine, todo, files[key], bar)
+                files[key].release()
     return total
 
 

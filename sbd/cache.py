@@ -3,7 +3,8 @@
 A token's slot is its position, so the past of a row is always a prefix of its slots, and the mask of Fig. 10 is a
 staircase: each query sees the slots below one limit. Knows keys, values and lengths; knows nothing of token ids.
 
-Shapes: B rows, Q tokens of one forward, S slots shown to attention, H heads, D head size.
+Shapes: B rows, R rows that take part in a forward (all, unless it says which), Q tokens of one forward, S slots shown
+to attention, H heads, D head size.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ class Placement:
     """Where the tokens of one forward go and what they see.
 
     Args:
-        slot_BQ: where each token is stored.
-        position_BQ: what the position embedding sees: the slot, but never past the model's last position. (Only padding
+        slot_RQ: where each token is stored.
+        position_RQ: what the position embedding sees: the slot, but never past the model's last position. (Only padding
             and masks behind the token budget can lie there.)
-        limit_BQ: each token attends to the slots 0..limit-1.
+        limit_RQ: each token attends to the slots 0..limit-1.
         span: S, the number of slots that any token of the forward may see.
     """
 
-    slot_BQ: Tensor
-    position_BQ: Tensor
-    limit_BQ: Tensor
+    slot_RQ: Tensor
+    position_RQ: Tensor
+    limit_RQ: Tensor
     span: int
 
     def hidden(self) -> Tensor:
-        """Return the mask of Fig. 10 as a boolean (B, Q, S), True where a token may NOT attend to a slot."""
-        return torch.arange(self.span, device=self.limit_BQ.device) >= self.limit_BQ.unsqueeze(-1)
+        """Return the mask of Fig. 10 as a boolean (R, Q, S), True where a token may NOT attend to a slot."""
+        return torch.arange(self.span, device=self.limit_RQ.device) >= self.limit_RQ.unsqueeze(-1)
 
     def mask(self, dtype: torch.dtype) -> Tensor:
-        """Return the same as an additive mask (B, 1, Q, S)."""
+        """Return the same as an additive mask (R, 1, Q, S)."""
         return (self.hidden().to(dtype) * torch.finfo(dtype).min).unsqueeze(1)
 
 
@@ -62,43 +63,58 @@ class KVCache(Cache):
         self.length_B = torch.zeros(rows, dtype=torch.long, device=device)
         self._storage: dict[int, tuple[Tensor, Tensor]] = {}
         self._index: Tensor | None = None
+        self._row_R: Tensor | None = None
         self._span = 0
         self._first_slot_B1 = torch.arange(rows, device=device).unsqueeze(1) * capacity
 
-    def place(self, width: int, real_B: Tensor, block: int | Tensor, span: int) -> Placement:
-        """Prepare a forward whose rows end with `real_B` real tokens, the last `block` columns bidirectional.
+    def place(
+        self, width: int, real_R: Tensor, block: int | Tensor, span: int, row_R: Tensor | None = None
+    ) -> Placement:
+        """Prepare a forward whose rows end with `real_R` real tokens, the last `block` columns bidirectional.
 
         Columns before the real tokens are padding: stored behind them, where nobody looks, and seeing one slot only.
 
         Args:
             width: Q.
-            real_B: number of real tokens of each row, 0..width; rows are right-aligned.
-            block: columns at the end that see each other in both directions; 0 for a causal forward; (B, 1) where rows
+            real_R: number of real tokens of each row, 0..width; rows are right-aligned.
+            block: columns at the end that see each other in both directions; 0 for a causal forward; (R, 1) where rows
                 differ.
             span: S, at least the longest row's length + real tokens, as known on the host.
+            row_R: rows that take part; all by default.
         """
-        length_B1, real_B1 = self.length_B.unsqueeze(1), real_B.unsqueeze(1)
+        self._span, self._row_R = span, row_R
+        length_B1, first_slot_B1 = self.length_B.unsqueeze(1), self._first_slot_B1
+        length_R1 = length_B1 if row_R is None else length_B1[row_R]
+        first_slot_R1 = first_slot_B1 if row_R is None else first_slot_B1[row_R]
+        real_R1 = real_R.unsqueeze(1)
         column_Q = torch.arange(width, device=self.length_B.device)
-        offset_BQ = column_Q + (real_B1 - width)
-        slot_BQ = length_B1 + offset_BQ.remainder(width)
-        limit_BQ = torch.where(column_Q >= width - block, length_B1 + real_B1, slot_BQ + 1)
-        limit_BQ = torch.where(offset_BQ < 0, 1, limit_BQ)
-        self._index, self._span = (slot_BQ + self._first_slot_B1).flatten(), span
-        position_BQ = slot_BQ.clamp(max=self.positions - 1)
-        return Placement(slot_BQ=slot_BQ, position_BQ=position_BQ, limit_BQ=limit_BQ, span=span)
+        offset_RQ = column_Q + (real_R1 - width)
+        slot_RQ = length_R1 + offset_RQ.remainder(width)
+        limit_RQ = torch.where(column_Q >= width - block, length_R1 + real_R1, slot_RQ + 1)
+        limit_RQ = limit_RQ.masked_fill(offset_RQ < 0, 1)
+        self._index = (slot_RQ + first_slot_R1).flatten()
+        position_RQ = slot_RQ.clamp(max=self.positions - 1)
+        return Placement(slot_RQ=slot_RQ, position_RQ=position_RQ, limit_RQ=limit_RQ, span=span)
 
-    def commit(self, count_B: Tensor) -> None:
-        """Keep the first `count_B` tokens of each row's last forward."""
-        self.length_B = self.length_B + count_B
+    def commit(self, count_R: Tensor) -> None:
+        """Keep the first `count_R` tokens of each row of the last forward."""
+        if self._row_R is None:
+            self.length_B += count_R
+        else:
+            self.length_B.index_add_(0, self._row_R, count_R)
 
     def rollback(self, length_B: Tensor) -> None:
         """Forget everything behind `length_B`; a row that is not longer stays as it is."""
-        self.length_B = torch.minimum(self.length_B, length_B)
+        self.length_B.copy_(torch.minimum(self.length_B, length_B))
+
+    def clear(self, row_R: Tensor) -> None:
+        """Forget all of some rows."""
+        self.length_B.index_fill_(0, row_R, 0)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Store one layer's (B, H, Q, D) keys and values at the placed slots; return all (B, H, S, D) of the span."""
+        """Store one layer's (R, H, Q, D) keys and values at the placed slots; return all (R, H, S, D) of the span."""
         if layer_idx not in self._storage:
             self._storage[layer_idx] = (self._allocate(key_states), self._allocate(value_states))
         assert self._index is not None, "place() comes before every forward"
@@ -115,4 +131,7 @@ class KVCache(Cache):
     def _write(self, storage: Tensor, states: Tensor) -> Tensor:
         assert self._index is not None
         storage.index_copy_(0, self._index.to(storage.device), states.transpose(1, 2).flatten(0, 1))
-        return storage.unflatten(0, (self.rows, self.capacity))[:, : self._span].transpose(1, 2)
+        shown = storage.unflatten(0, (self.rows, self.capacity))[:, : self._span]
+        if self._row_R is not None:
+            shown = shown.index_select(0, self._row_R.to(storage.device))
+        return shown.transpose(1, 2)

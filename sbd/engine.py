@@ -1,6 +1,7 @@
 """Algs. 2 and 3 and the autoregressive decoder in one engine: rows of a batch advance, stop and are charged each alone.
 
-Knows the model's forward, its cache, the rows and the clock; knows nothing of how rows choose their tokens.
+Knows the model's forward, its cache, the rows, who sits in them and the clock; knows nothing of how rows choose their
+tokens. Each decoding forward is one step on storage that never moves, followed by one report to the host.
 
 Alg. 3, k = 4: a row with a finished block b commits it (causal) in the forward that starts its next block; a row still
 inside its block has padding there. Without any row to commit, the forward is k wide.
@@ -8,119 +9,210 @@ inside its block has padding there. Without any row to commit, the forward is k 
     row 0   b0 b1 b2 b3 | m  m  m  m      fused: b enters the cache, the next block starts
     row 1   .  .  .  .  | c0 m  c2 m      block: the row goes on revealing c
 
-Shapes: B rows, K positions of a block (1 for AR), L prompt length.
+Shapes: B rows, R rows of new prompts, K positions of a block (1 for AR), L prompt length, S numbers of a report.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from sbd.ledger import Forward, Verification
+from sbd.graphs import Capture, Graphs
+from sbd.ledger import KINDS, Forward, GraphReport, Verification
 from sbd.model import forward, new_cache
-from sbd.rows import FindStop, Rows, Settings
+from sbd.rows import STOP_STRING, Rows, Settings, Watch
+from sbd.seats import FindStop, Seats
 
 PREFILL_CHUNK = 2048
 """Prompt tokens of one prefill forward, so that its mask stays small beside the cache."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """What all rows together do in one decoding forward; the same step again is the same work on the same storage.
+
+    Args:
+        kind: of the forward, one of KINDS. span: slots of the cache that attention is shown.
+    """
+
+    kind: str
+    span: int
+
+
 class Engine:
-    """One batch being decoded: the model, its cache, the rows, and the clock."""
+    """A batch of rows with their cache, ready to decode any number of prompts of one model.
+
+    Args:
+        count: B. longest: tokens of the longest prompt that will come.
+        capture: records steps as CUDA graphs; None runs them as they are.
+    """
+
+    ROWS = Rows
+
+    watch: Watch | None = None
+    """Who looks on: called after every forward."""
 
     def __init__(
-        self, model: PreTrainedModel, prompts: list[Tensor], settings: Settings, generator: torch.Generator | None
+        self, model: PreTrainedModel, settings: Settings, *, count: int, longest: int, capture: Capture | None = None
     ) -> None:
-        self.model, self.settings, self.generator, self.width = model, settings, generator, settings.width
-        self.rows = self._new_rows(len(prompts))
-        longest = max(len(prompt) for prompt in prompts)
-        self.cache = new_cache(model, len(prompts), longest + self.rows.token_BN.shape[1] + self.width)
-        self.forwards: list[Forward] = []
-        self.prompt_B = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
-        flipped = [prompt.flip(0) for prompt in prompts]
-        padded = torch.nn.utils.rnn.pad_sequence(flipped, batch_first=True, padding_value=settings.pad_id)
-        self.prompt_BL = padded.flip(1).to(model.device)  # right-aligned
+        self.settings, self.width, self.count, self.longest = settings, settings.width, count, longest
+        self.rows = self.ROWS(settings, count, model.device)
+        self.cache = new_cache(model, count, longest + self.rows.columns(settings) + self.width)
+        self.report_BS = self.rows.report(self.cache.length_B)
+        self.graphs = Graphs(capture)
 
-    def _new_rows(self, count: int) -> Rows:
-        return Rows(self.settings, count, self.model.device)
+    def run(
+        self, model: PreTrainedModel, prompts: list[Tensor], *, generator: torch.Generator | None = None,
+        find_stop: FindStop | None = None, refill: bool = True,
+    ) -> None:  # fmt: skip
+        """Decode all prompts to their end, `count` at a time; seats, forwards and graphs tell what came of it."""
+        self.model, self.prompts, self.generator = model, prompts, generator
+        self.seats = Seats(len(prompts), self.count, refill=refill, find_stop=find_stop)
+        self.forwards: list[Forward] = []
+        self.kept: dict[int, Tensor] = {}  # what `_leave` keeps of each prompt
+        self.graphs.begin()
+        self.rows.clear()
+        self.clock = time.perf_counter()
+        try:
+            while self.seats.waiting or self.seats.live:
+                if admitted := self.seats.admit():
+                    self._prefill(admitted)
+                if self.seats.live:
+                    self._step()
+        finally:
+            del self.model  # whoever keeps the engine keeps no model alive
 
     def verification(self) -> Verification | None:
         """Return how drafts fared, where they are verified."""
         return None
 
-    def run(self, find_stop: FindStop | None) -> None:
-        """Decode all rows to their end."""
-        self.clock = time.perf_counter()
-        self.alive = [True] * self.rows.live_B.shape[0]
-        self._prefill(find_stop)
-        while any(self.alive):
-            kind, width = self._step()
-            self._finish(kind, width, find_stop)
+    def graph_report(self) -> GraphReport | None:
+        """Return how CUDA graphs served the last run, where there are any."""
+        graphs = self.graphs
+        if graphs.capture is None:
+            return None
+        captured = tuple((self.count, self._columns(step.kind), step.span) for step in graphs.replays)
+        return GraphReport(hits=graphs.hits, misses=graphs.misses, captured=captured, refused=graphs.refused)
 
-    def _step(self) -> tuple[str, int]:
-        """Do one decoding forward and return its kind and width."""
-        if self.settings.decoding == "ar":
-            self._step_ar()
-            return "ar", 1
-        self._step_sbd(self.committing)
-        return ("fused", 2 * self.width) if self.committing else ("block", self.width)
+    def _columns(self, kind: str) -> int:
+        """Return the width of a decoding forward."""
+        return 2 * self.width if kind == "fused" else self.width
 
-    def _prefill(self, find_stop: FindStop | None) -> None:
-        """Fill the cache with the prompts (causal); AR reads its first token from the last logits."""
-        length = self.prompt_BL.shape[1]
+    def _prefill(self, admitted: dict[int, int]) -> None:
+        """Seat prompts and fill the cache with them (causal); AR reads its first token from the last logits."""
+        device = self.cache.length_B.device
+        row_R = torch.tensor(list(admitted), device=device)
+        self.cache.clear(row_R)
+        prompts = self._seat(row_R, [self.prompts[prompt] for prompt in admitted.values()])
+        lengths = [len(prompt) for prompt in prompts]
+        length, length_R = max(lengths), torch.tensor(lengths, device=device)
+        flipped = [prompt.flip(0) for prompt in prompts]
+        padded = pad_sequence(flipped, batch_first=True, padding_value=self.settings.pad_id)
+        prompt_RL = padded.flip(1).to(device)  # right-aligned
+        some_R = None if len(admitted) == self.count else row_R
         for end in range((length - 1) % PREFILL_CHUNK + 1, length + 1, PREFILL_CHUNK):
-            ids = self.prompt_BL[:, max(0, end - PREFILL_CHUNK) : end]
-            real_B = (self.prompt_B - (length - end)).clamp(min=0, max=ids.shape[1])
-            logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=real_B, span=end)
-            self.cache.commit(real_B)
-            self.rows.nfe["prefill"] += real_B > 0
+            ids = prompt_RL[:, max(0, end - PREFILL_CHUNK) : end]
+            real_R = (length_R - (length - end)).clamp(min=0, max=ids.shape[1])
+            logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=real_R, span=end, row_R=some_R)
+            self.cache.commit(real_R)
             if end == length and self.settings.decoding == "ar":
-                self.rows.reveal(logits, self.generator)
-            self._finish("prefill", ids.shape[1], find_stop)
+                self._reveal_first(logits, row_R)
+            reading = [row for row, own in zip(admitted, lengths, strict=True) if own > length - end]
+            for row in reading:
+                self.seats.answers[admitted[row]].nfe["prefill"] += 1
+            self._report()
+            self._finish("prefill", ids.shape[1], len(reading), admitted)
+        if length == 0:
+            self._report()
+            self._read(admitted)
 
-    def _step_sbd(self, fused: bool) -> None:
+    def _seat(self, row_R: Tensor, prompts: list[Tensor]) -> list[Tensor]:
+        """Admit prompts and return what of them is to be prefilled."""
+        self.rows.admit(row_R)
+        return prompts
+
+    def _reveal_first(self, logits_R1V: Tensor, row_R: Tensor) -> None:
+        """Reveal the first token of the rows that were prefilled."""
+        logits_B1V = logits_R1V.new_zeros(self.count, *logits_R1V.shape[1:]).index_copy_(0, row_R, logits_R1V)
+        taking_B = torch.zeros_like(self.rows.live_B).index_fill_(0, row_R, True)
+        self.rows.reveal(logits_B1V, taking_B, self.generator)
+
+    def _step(self) -> None:
+        """Do one decoding forward with all rows, and read what came of it."""
+        seats = self.seats
+        live = seats.live
+        tasks = [seats.task_B[row] for row in live]
+        kind = KINDS[min(tasks)]
+        span = self.graphs.span(max(seats.need_B), self.cache.capacity)
+        step = Step(kind, span)
+        seats.charge()
+        self.graphs.run(step, partial(self._work, step))
+        self._finish(kind, self._columns(kind), len(live), live)
+
+    def _work(self, step: Step) -> None:
+        """All that the device does in a step."""
+        self._decode(step)
+        self._report()
+
+    def _decode(self, step: Step) -> None:
+        """One forward and what it reveals."""
+        if self.settings.decoding == "ar":
+            self._decode_ar(step.span)
+        else:
+            self._decode_sbd(step.span, fused=step.kind == "fused")
+
+    def _decode_sbd(self, span: int, *, fused: bool) -> None:
         """One forward of Alg. 3: commit finished blocks where there are any, and predict every row's block."""
         rows, k = self.rows, self.width
         place_BK = rows.place_BK()
-        commit_B = rows.pending_B & rows.live_B
+        live_B = rows.live_B
+        commit_B = rows.pending_B & live_B
         ids = rows.token_BN.gather(1, place_BK)
         if fused:
             ids = torch.cat([rows.token_BN.gather(1, (place_BK - k).clamp(min=0)), ids], dim=1)
-        real_B = k * (rows.live_B.long() + commit_B)
-        logits = forward(self.model, self.cache, ids, block=k, keep=k, real_B=real_B, span=self.longest + k)
+        real_B = k * (live_B.long() + commit_B)
+        logits = forward(self.model, self.cache, ids, block=k, keep=k, real_B=real_B, span=span)
         self.cache.commit(k * commit_B)
-        rows.pending_B = rows.pending_B & ~commit_B
-        rows.nfe["fused"] += commit_B
-        rows.nfe["block"] += rows.live_B & ~commit_B
-        rows.reveal(logits, self.generator)
+        rows.pending_B &= ~commit_B
+        rows.reveal(logits, live_B, self.generator)
 
-    def _step_ar(self) -> None:
+    def _decode_ar(self, span: int) -> None:
         """One forward of width 1: commit each row's last token and predict its next."""
         rows = self.rows
         live_B = rows.live_B
         ids = rows.token_BN.gather(1, (rows.start_B - 1).clamp(min=0).unsqueeze(1))
-        logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=live_B.long(), span=self.longest)
+        logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=live_B.long(), span=span)
         self.cache.commit(live_B.long())
-        rows.nfe["ar"] += live_B
-        rows.reveal(logits, self.generator)
+        rows.reveal(logits, live_B, self.generator)
 
-    def _finish(self, kind: str, width: int, find_stop: FindStop | None) -> None:
-        """Enter the forward that was done into the ledger, and look at what comes next."""
-        was_live = self.alive
-        if find_stop is not None:
-            self.rows.cut(find_stop, was_live)
-        self._look()
+    def _report(self) -> None:
+        """Write down for the host what it must know."""
+        self.report_BS.copy_(self.rows.report(self.cache.length_B))
+
+    def _finish(self, kind: str, width: int, rows: int, told: Iterable[int]) -> None:
+        """Read what the report of a forward says of the rows `told`, and enter the forward into the ledger."""
+        self._read(told)
         now = time.perf_counter()
-        self.forwards.append(Forward(kind=kind, width=width, rows=sum(was_live), seconds=now - self.clock))
+        self.forwards.append(Forward(kind=kind, width=width, rows=rows, seconds=now - self.clock))
         self.clock = now
+        if self.watch is not None:
+            self.watch(self.forwards[-1], self.rows)
+            self.clock = time.perf_counter()  # looking on is not the model's time
 
-    def _look(self) -> None:
-        """Ask the device, once per forward, who goes on; this waits for the forward, as the clock must."""
-        rows = self.rows
-        live_B = rows.live_B
-        committing_B = live_B & rows.pending_B
-        after_B = (self.cache.length_B + self.width * committing_B) * live_B
-        alive, committing, after = torch.stack([live_B.long(), committing_B.long(), after_B]).tolist()
-        self.alive, self.committing, self.longest = [bool(live) for live in alive], any(committing), max(after)
+    def _read(self, rows: Iterable[int]) -> None:
+        """Ask the device, the one time per forward, what came of it; this waits for the forward, as the clock must."""
+        left, stopped = self.seats.read(self.report_BS.tolist(), rows)
+        if stopped:
+            self.rows.end(torch.tensor(stopped, device=self.report_BS.device), STOP_STRING)
+        for row, prompt in left.items():
+            self._leave(row, prompt)
+
+    def _leave(self, row: int, prompt: int) -> None:
+        """A row's prompt is done; its row goes to another."""

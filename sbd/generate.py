@@ -18,12 +18,13 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from sbd.decode import decode
-from sbd.ledger import Ledger
+from sbd.decode import Batching, decode
+from sbd.ledger import Forward, Ledger
 from sbd.model import attached_config, load, load_tokenizer, max_positions
-from sbd.rows import DECODINGS, Settings
+from sbd.rows import DECODINGS, Rows, Settings, Watch
 from sbd.samplers import SAMPLERS
 from sbd.stops import StopStrings
+from sbd.streaming import Streamer, TerminalStreamer, relay_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ class Standard(TypedDict, total=False):
     """Options that `model.generate` consumes itself before it calls a custom_generate function.
 
     attention_mask (B, L), 0 at padding on either side; max_new_tokens (256); temperature (0, greedy); eos_token_id (the
-    model's own): one, several, or () for none; pad_token_id (the model's own).
+    model's own): one, several, or () for none; pad_token_id (the model's own); streamer (for one row: sbd.streaming's,
+    or transformers' TextStreamer and TextDiffusionStreamer; model.generate passes none on).
     """
 
     attention_mask: Tensor | None
@@ -61,7 +63,7 @@ class Standard(TypedDict, total=False):
     generation_config: GenerationConfig
     logits_processor: list
     stopping_criteria: list
-    streamer: object
+    streamer: Streamer | None
     synced_gpus: bool
     use_cache: bool
     position_ids: Tensor | None
@@ -73,6 +75,7 @@ def generate(
     model: PreTrainedModel, input_ids: Tensor | Sequence[Tensor], *, decoding: str = "sbd", sampler: str = "eb_entropy",
     gamma: float | None = None, block_size: int = 16, verify: bool = False, generator: torch.Generator | None = None,
     stop_strings: Sequence[str] | str | None = None, tokenizer: PreTrainedTokenizerBase | None = None,
+    max_rows: int | None = None, refill: bool = True, cuda_graphs: bool = True, watch: Watch | None = None,
     **standard: Unpack[Standard],
 ) -> Generation:  # fmt: skip
     """Generate with set block decoding, or autoregressively in the same engine.
@@ -92,6 +95,12 @@ def generate(
             for token, at a higher one it has the distribution of "ar" (docs/verified.md).
         generator: source of randomness at temperature > 0.
         stop_strings: a row ends with the first token whose text completes one of them; needs `tokenizer`.
+        max_rows: prompts decoded together; all by default. The others wait.
+        refill: a waiting prompt takes a row's place as soon as it is free (continuous batching); False lets each batch
+            end before the next starts (lock-step). No output depends on either.
+        cuda_graphs: on a CUDA device at temperature 0, replay forwards as CUDA graphs (`ledger.graphs` tells how it
+            went). The model's Python code does not run in a replay: pass False where its hooks must be called.
+        watch: told of every forward, such as a sbd.trace.Recorder.
         standard: see Standard.
 
     Raises:
@@ -99,10 +108,10 @@ def generate(
 
     Source: Algs. 2 and 3.
     """
+    streamer = standard.get("streamer")
     if "generation_config" in standard:
         standard = _from_transformers(standard, input_ids)
-    if gamma is None:
-        gamma = float("inf") if verify and sampler == "eb_entropy" else 0.1
+    gamma = usual_gamma(sampler, verify) if gamma is None else gamma
     prompts = _prompts(input_ids, standard.get("attention_mask"))
     settings = _settings(
         model, standard, decoding=decoding, sampler=sampler, gamma=gamma, block_size=block_size, verify=verify
@@ -110,8 +119,15 @@ def generate(
     _check_model(model, max(len(prompt) for prompt in prompts), settings.max_new_tokens)
     stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings or ())
     find_stop = StopStrings(tokenizer, stops, len(prompts)) if stops else None
-    decoded = decode(model, prompts, settings, generator=generator, find_stop=find_stop)
-    tokens = [row.clone() for row in decoded.tokens]
+    relay = None if streamer is None else relay_to(streamer, input_ids)
+    watchers = [one for one in (watch, relay) if one is not None]
+    batching = Batching(max_rows=max_rows, refill=refill, cuda_graphs=cuda_graphs)
+    decoded = decode(
+        model, prompts, settings, batching=batching, generator=generator, find_stop=find_stop, watch=_all(watchers)
+    )
+    if streamer is not None:
+        streamer.end()
+    tokens = decoded.tokens
     counts = [len(row) / decoded.ledger.nfe_decode(index) for index, row in enumerate(tokens)]
     return Generation(
         sequences=_sequences(input_ids, tokens, settings.pad_id),
@@ -122,6 +138,21 @@ def generate(
     )
 
 
+def usual_gamma(sampler: str, verify: bool) -> float:
+    """Return what `generate` takes for gamma where none is given."""
+    return float("inf") if verify and sampler == "eb_entropy" else 0.1
+
+
+def _all(watchers: Sequence[Watch]) -> Watch | None:
+    """Return one watch that tells all of these, or None where there are none."""
+
+    def tell(forward: Forward, rows: Rows) -> None:
+        for one in watchers:
+            one(forward, rows)
+
+    return tell if watchers else None
+
+
 def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor]) -> Standard:
     """Translate what model.generate hands to a custom_generate function into this module's own options."""
     config = standard["generation_config"]
@@ -129,8 +160,8 @@ def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor])
     unknown = processors - {"TemperatureLogitsWarper", "SuppressTokensLogitsProcessor"}
     criteria = {type(criterion).__name__ for criterion in standard.get("stopping_criteria", ())}
     unknown |= criteria - {"MaxLengthCriteria", "EosTokenCriteria"}
-    if unknown or config.num_beams > 1 or standard.get("streamer") is not None:
-        extras = ", ".join(sorted(unknown)) or "beams and streamers"
+    if unknown or config.num_beams > 1:
+        extras = ", ".join(sorted(unknown)) or "beams"
         raise ValueError(f"set block decoding does not support {extras}; leave them out (top_k=0, num_beams=1)")
     assert isinstance(input_ids, Tensor)
     return Standard(
@@ -203,7 +234,7 @@ def _sequences(input_ids: Tensor | Sequence[Tensor], tokens: list[Tensor], pad_i
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for bad input."""
+    """Run the command line and return its exit code: 0, 2 for bad input, or 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m sbd.generate", description="Complete a prompt.")
     parser.add_argument("--model", required=True, help="checkpoint folder or hub id")
     parser.add_argument("--prompt", required=True, help="text to complete")
@@ -215,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-new-tokens", type=int, default=256, help="budget (default: 256)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     parser.add_argument("--seed", type=int, default=0, help="for temperature > 0 (default: 0)")
+    parser.add_argument("--stream", action="store_true", help="show the text while it is made; on a terminal in colour")
     parser.add_argument("--stop", action="append", default=[], help="stop string; may be given several times")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     args = parser.parse_args(argv)
@@ -222,16 +254,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         tokenizer = load_tokenizer(args.model)
         model = load(args.model, device=args.device)
+        own = attached_config(model)
+        mask = own.mask_token_id if own and args.decoding == "sbd" else None
+        streamer = TerminalStreamer(tokenizer, mask) if args.stream else None
         out = generate(
             model, tokenizer(args.prompt, return_tensors="pt").input_ids, decoding=args.decoding, sampler=args.sampler,
             gamma=args.gamma, block_size=args.block_size, max_new_tokens=args.max_new_tokens, stop_strings=args.stop,
             verify=args.verify, temperature=args.temperature, generator=torch.Generator().manual_seed(args.seed),
-            tokenizer=tokenizer,
+            tokenizer=tokenizer, streamer=streamer,
         )  # fmt: skip
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(tokenizer.decode(out.tokens[0], skip_special_tokens=True))
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    if not args.stream:
+        print(tokenizer.decode(out.tokens[0], skip_special_tokens=True))
     count, nfe, speed = len(out.tokens[0]), out.ledger.nfe_decode(0), float(out.tokens_per_forward[0])
     seconds = out.ledger.seconds_prefill + out.ledger.seconds_decode
     print(f"[{count} tokens, NFE {nfe}, {speed:.2f} tokens per forward, {seconds:.2f} s, end: {out.stop_reason[0]}]")

@@ -1,7 +1,8 @@
 """Every forward of a decoding: its kind, width, rows and time; NFE and wall clock come from here alone.
 
-Kinds: "prefill" (the prompt), "fused" (2k wide: the previous block's final tokens and the next block), "block" (k
-wide), "verify" (k wide: the tokens of a last block, in verified decoding only) and "ar" (1 wide).
+Kinds: "prefill" (prompts: the first ones, or those that take a finished row's place), "fused" (2k wide: the previous
+block's final tokens and the next block), "block" (k wide), "verify" (k wide: the tokens of a last block, in verified
+decoding only) and "ar" (1 wide).
 
 Shapes: B rows, K positions of a block.
 """
@@ -22,7 +23,7 @@ class Forward:
     Args:
         kind: one of KINDS; that of its most demanding row: "fused" before "block" before "verify".
         width: tokens per row.
-        rows: rows of the batch that were still decoding.
+        rows: rows of the batch that took part: for "prefill" those whose prompt it read, else those still decoding.
         seconds: wall time since the previous forward ended, sampling and bookkeeping included.
     """
 
@@ -56,17 +57,36 @@ class Verification:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GraphReport:
+    """How CUDA graphs served the decoding forwards of one call.
+
+    Args:
+        hits: forwards that replayed a graph. misses: those that did not, since theirs was not captured yet.
+        captured: (rows, width, slots of the cache shown) of each graph at hand, in the order of capture.
+        refused: why none can be captured of this model, or None.
+    """
+
+    hits: int
+    misses: int
+    captured: tuple[tuple[int, int, int], ...]
+    refused: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """All forwards in order, and for each kind and row how many the row took part in, up to its own end.
+    """All forwards in order, and for each kind and prompt how many its row took part in, up to its own end.
 
     A row is charged for what it did itself: in a "fused" forward a row without a block to commit is charged a "block",
-    and one whose last tokens are verified a "verify". `verification` is there for verified decoding alone.
+    and one whose last tokens are verified a "verify". `verification` is there for verified decoding alone, `graphs`
+    where CUDA graphs were used. `batch_rows` is the number of rows of the batch, which prompts may have shared in turn.
     """
 
     decoding: str
     forwards: tuple[Forward, ...]
     nfe: dict[str, list[int]]
+    batch_rows: int
     verification: Verification | None = None
+    graphs: GraphReport | None = None
 
     def nfe_decode(self, row: int) -> int:
         """Return the row's decoding forwards (Eq. 17): for SBD all but the prefill; for AR one per token.

@@ -26,6 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from sbd.attention import without_copies
 from sbd.cache import KVCache
 from sbd.config import SBDConfig, find_config
 
@@ -139,7 +140,7 @@ def new_cache(model: PreTrainedModel, rows: int, capacity: int) -> KVCache:
 
 def forward(
     model: PreTrainedModel, cache: KVCache, ids_BQ: Tensor, *, block: int | Tensor, keep: int,
-    real_B: Tensor | None = None, span: int | None = None,
+    real_B: Tensor | None = None, span: int | None = None, row_R: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Run the model on right-aligned tokens behind each row's cached past and return the last logits (B, J, V).
 
@@ -152,17 +153,19 @@ def forward(
         keep: J, how many columns at the end need logits.
         real_B: real tokens of each row; all Q by default.
         span: longest row after this forward, where the host knows it; asked from the device by default.
+        row_R: the cache's rows that take part; all by default.
     """
     width = ids_BQ.shape[1]
     if real_B is None:
         real_B = torch.full_like(cache.length_B, width)
     if span is None:
         span = int((cache.length_B + real_B).max())
-    placement = cache.place(width, real_B, block, span)
-    return model(
-        input_ids=ids_BQ, attention_mask=placement.mask(cache.dtype), position_ids=placement.position_BQ,
-        past_key_values=cache, use_cache=True, logits_to_keep=keep,
-    ).logits  # fmt: skip
+    placement = cache.place(width, real_B, block, span, row_R)
+    with without_copies(model.config):
+        return model(
+            input_ids=ids_BQ, attention_mask=placement.mask(cache.dtype), position_ids=placement.position_RQ,
+            past_key_values=cache, use_cache=True, logits_to_keep=keep,
+        ).logits  # fmt: skip
 
 
 def max_positions(model: PreTrainedModel) -> int:

@@ -21,7 +21,7 @@ Sampler = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 def eb_entropy(entropy_BK: Tensor, confidence_BK: Tensor, masked_BK: Tensor, gamma: float) -> Tensor:
     """Reveal the largest s >= 1 with H_1 + ... + H_{s-1} <= gamma, entropies ascending; gamma in nats (Eq. 8)."""
     order_BK = _order(entropy_BK, masked_BK)
-    entropy_sorted_BK = entropy_BK.where(masked_BK, 0.0).gather(-1, order_BK)
+    entropy_sorted_BK = entropy_BK.masked_fill(~masked_BK, 0.0).gather(-1, order_BK)
     before_BK = torch.nn.functional.pad(entropy_sorted_BK[:, :-1].cumsum(-1), (1, 0))  # the s-th entropy is free
     return _reveal_prefix(order_BK, before_BK <= gamma, masked_BK)
 
@@ -29,7 +29,7 @@ def eb_entropy(entropy_BK: Tensor, confidence_BK: Tensor, masked_BK: Tensor, gam
 def eb_confidence(entropy_BK: Tensor, confidence_BK: Tensor, masked_BK: Tensor, gamma: float) -> Tensor:
     """Reveal the largest s with sum_{j<=s} H_j - max_{j<=s} H_j <= gamma, confidences descending (Eq. 18)."""
     order_BK = _order(-confidence_BK, masked_BK)
-    entropy_sorted_BK = entropy_BK.where(masked_BK, 0.0).gather(-1, order_BK)
+    entropy_sorted_BK = entropy_BK.masked_fill(~masked_BK, 0.0).gather(-1, order_BK)
     bound_BK = entropy_sorted_BK.cumsum(-1) - entropy_sorted_BK.cummax(-1).values
     return _reveal_prefix(order_BK, bound_BK <= gamma, masked_BK)
 
@@ -85,7 +85,7 @@ def check_sampler(name: str, parameter: float) -> None:
 
 def _order(key_BK: Tensor, masked_BK: Tensor) -> Tensor:
     """Return (B, K) indices that put the masked positions first, by ascending key."""
-    return key_BK.where(masked_BK, float("inf")).argsort(dim=-1, stable=True)
+    return key_BK.masked_fill(~masked_BK, float("inf")).argsort(dim=-1, stable=True)
 
 
 def _reveal_prefix(order_BK: Tensor, fits_BK: Tensor, masked_BK: Tensor) -> Tensor:

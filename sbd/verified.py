@@ -12,19 +12,19 @@ at once; a draft need not be whole first.
 
 Knows drafts, logits and the cache's commit; knows nothing of text.
 
-Shapes: B rows, K positions of a block, N positions (the prompt's last token, then the new ones), V vocabulary.
+Shapes: B rows, R rows of a new prompt, K positions of a block, N positions (the prompt's last token, then the new
+ones), V vocabulary.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from sbd.engine import Engine
+from sbd.engine import Engine, Step
 from sbd.ledger import Verification
 from sbd.model import forward
-from sbd.rows import EOS, LENGTH, RUNNING, FindStop, Rows, Settings
+from sbd.rows import EOS, FUSED, LENGTH, RUNNING, VERIFY, Rows, Settings
 
 REUSE = 3
 """Drafted tokens behind a wrong one that the head must agree with in a row for them to be checked again as they are."""
@@ -38,19 +38,41 @@ class VerifiedRows(Rows):
     draft reaches an end token or the budget.
     """
 
-    def __init__(self, settings: Settings, prompt_end_B: Tensor) -> None:
-        super().__init__(settings, len(prompt_end_B), prompt_end_B.device)
-        self.token_BN[:, 0], self.revealed_BN[:, 0] = prompt_end_B, True
-        self.length_B = torch.ones_like(self.start_B)
-        self.drafted_B = torch.ones_like(self.start_B)
-        self.last_B = self.length_B >= settings.max_new_tokens
-        self.checked_BK = torch.zeros(len(prompt_end_B), self.width, dtype=torch.long, device=prompt_end_B.device)
-        self.accepted_BK = torch.zeros_like(self.checked_BK)
-        self.reused_B = torch.zeros_like(self.start_B)  # tokens behind a rejected one that are drafted again
-        self.rejections_B, self.stale_B = torch.zeros_like(self.start_B), torch.zeros_like(self.start_B)
+    def __init__(self, settings: Settings, count: int, device: torch.device) -> None:
+        super().__init__(settings, count, device)
+        self.length_B, self.drafted_B, self.reused_B = torch.zeros(3, count, dtype=torch.long, device=device)
+        self.last_B = torch.zeros_like(self.live_B)
+        # What `Verification` wants: compared and agreed by position, then rejections and stale forwards.
+        self.tally_BT = torch.zeros(count, 2 * self.width + 2, dtype=torch.long, device=device)
+        self.checked_BK, self.accepted_BK = self.tally_BT[:, : self.width], self.tally_BT[:, self.width : -2]
+        self.rejections_B, self.stale_B = self.tally_BT[:, -2], self.tally_BT[:, -1]
 
-    def _columns(self) -> int:
-        return 1 + self.settings.max_new_tokens + self.width
+    @staticmethod
+    def columns(settings: Settings) -> int:
+        """Return how many positions `token_BN` has: the prompt's last, the budget, and a draft beyond it."""
+        return 1 + settings.max_new_tokens + settings.width
+
+    def admit(self, row_R: Tensor) -> None:
+        """Start rows afresh; each has its prompt's last token to feed, which `lead` puts there."""
+        super().admit(row_R)
+        self.tally_BT.index_fill_(0, row_R, 0)
+        self.revealed_BN[:, 0].index_fill_(0, row_R, True)
+        self.length_B.index_fill_(0, row_R, 1)
+        self.drafted_B.index_fill_(0, row_R, 1)
+        self.reused_B.index_fill_(0, row_R, 0)  # tokens behind a rejected one that are drafted again
+        self.last_B.index_fill_(0, row_R, self.settings.max_new_tokens == 1)
+
+    def lead(self, row_R: Tensor, end_R: Tensor) -> None:
+        """Put the last tokens of the prompts in front."""
+        self.token_BN[:, 0].index_copy_(0, row_R, end_R)
+
+    def task_B(self) -> Tensor:
+        """Return each row's task in the next forward."""
+        return torch.where(self.last_B, VERIFY, FUSED) * self.live_B
+
+    def reach_B(self) -> Tensor:
+        """Return how many tokens behind its cached past each row's next forward may hold."""
+        return (self.length_B + self.width) * self.live_B
 
     @property
     def new_BN(self) -> Tensor:
@@ -86,7 +108,7 @@ class VerifiedRows(Rows):
         agreed_B = agreed_BK.sum(dim=1)
         behind_BK = self.column_K > agreed_B.unsqueeze(1)
         run_B = ((same_BK | ~behind_BK).cumprod(dim=1) * behind_BK).sum(dim=1)
-        self.reused_B = run_B * (check_B & ~self.last_B & (run_B >= REUSE))
+        self.reused_B.copy_(run_B * (check_B & ~self.last_B & (run_B >= REUSE)))
         kept_B = torch.minimum(agreed_B + 1, self.length_B.clamp(min=1))
         whole_B = agreed_B + 1 == self.drafted_B
         self._count(asked_BK, agreed_BK, check_B & ~whole_B)
@@ -103,18 +125,18 @@ class VerifiedRows(Rows):
 
     def _restart(self, check_B: Tensor, rejected_B: Tensor, kept_B: Tensor, head_B1: Tensor) -> None:
         """Start the checked rows' next segment at the head's token, and end those that this token ends."""
-        self.start_B = self.start_B + kept_B * check_B
+        self.start_B += kept_B * check_B
         place_BK, check_B1 = self.place_BK(), check_B.unsqueeze(1)
         token_BK, revealed_BK = self.token_BN.gather(1, place_BK), self.revealed_BN.gather(1, place_BK)
         rejected_B1, reused_B1 = rejected_B.unsqueeze(1), self.reused_B.unsqueeze(1)
         known_BK = (self.column_K == 0) | torch.where(rejected_B1, self.column_K <= reused_B1, revealed_BK)
-        fresh_BK = torch.where(self.column_K == 0, head_B1, torch.where(known_BK, token_BK, self.empty))
+        fresh_BK = torch.where(self.column_K == 0, head_B1, token_BK.masked_fill(~known_BK, self.empty))
         self.token_BN.scatter_(1, place_BK, torch.where(check_B1, fresh_BK, token_BK))
         self.revealed_BN.scatter_(1, place_BK, torch.where(check_B1, known_BK, revealed_BK))
-        self.known_B = torch.where(check_B, self.start_B, self.known_B)
+        self.known_B.copy_(torch.where(check_B, self.start_B, self.known_B))
         reason_B = torch.where(self.start_B >= self.settings.max_new_tokens, LENGTH, RUNNING)
-        reason_B = torch.where(self._is_eos(head_B1).squeeze(1), EOS, reason_B)
-        self.reason_B = torch.where(check_B, reason_B, self.reason_B)
+        reason_B = reason_B.masked_fill(self._is_eos(head_B1).squeeze(1), EOS)
+        self.reason_B.copy_(torch.where(check_B, reason_B, self.reason_B))
 
     def draft(self, logits_BKV: Tensor, draft_B: Tensor) -> None:
         """Let the sampler choose positions for the rows of `draft_B`, and write their likeliest tokens (Alg. 2)."""
@@ -134,61 +156,45 @@ class VerifiedRows(Rows):
         end_BK = gapless_BK & self._is_eos(token_BK)
         ended_B, end_B = end_BK.any(dim=1), end_BK.int().argmax(dim=1)
         size_B = gapless_BK.sum(dim=1)
-        self.length_B = torch.where(ended_B, end_B, size_B)
-        self.drafted_B = torch.where(ended_B, end_B + 1, size_B)
-        self.last_B = ended_B | (self.start_B + self.length_B >= self.settings.max_new_tokens)
+        self.length_B.copy_(torch.where(ended_B, end_B, size_B))
+        self.drafted_B.copy_(torch.where(ended_B, end_B + 1, size_B))
+        self.last_B.copy_(ended_B | (self.start_B + self.length_B >= self.settings.max_new_tokens))
 
 
 class VerifiedEngine(Engine):
-    """The engine of verified decoding: prefills all but the prompt's last token, which is the first segment to feed."""
+    """The engine of verified decoding: prefills all but a prompt's last token, which is the first segment to feed."""
 
+    ROWS = VerifiedRows
     rows: VerifiedRows
 
-    def __init__(
-        self, model: PreTrainedModel, prompts: list[Tensor], settings: Settings, generator: torch.Generator | None
-    ) -> None:
-        self.prompt_end_B = torch.stack([prompt[-1] for prompt in prompts]).to(model.device)
-        super().__init__(model, [prompt[:-1] for prompt in prompts], settings, generator)
+    def _seat(self, row_R: Tensor, prompts: list[Tensor]) -> list[Tensor]:
+        """Admit prompts and return what of them is to be prefilled; one token leaves nothing."""
+        self.rows.admit(row_R)
+        self.rows.lead(row_R, torch.stack([prompt[-1] for prompt in prompts]).to(row_R.device))
+        return [prompt[:-1] for prompt in prompts]
 
-    def _new_rows(self, count: int) -> Rows:
-        return VerifiedRows(self.settings, self.prompt_end_B)
-
-    def _prefill(self, find_stop: FindStop | None) -> None:
-        """Prefill what there is: prompts of one token leave nothing to."""
-        super()._prefill(find_stop)
-        if not self.forwards:
-            self._look()
-
-    def _step(self) -> tuple[str, int]:
+    def _decode(self, step: Step) -> None:
         """Feed every row's segment causally, draft behind it where something can follow, and verify it."""
-        rows, k, wide = self.rows, self.width, self.kind == "fused"
+        rows, k, wide = self.rows, self.width, step.kind == "fused"
         live_B, follow_B = rows.live_B, rows.live_B & ~rows.last_B
         ids, fed_B = rows.fed_BK(), rows.length_B * live_B
         if wide:
             behind_BK = rows.token_BN.gather(1, rows.place_BK() + fed_B.unsqueeze(1))
             ids = torch.cat([ids, behind_BK], dim=1)
         real_B, block = fed_B + wide * k * live_B, wide * k
-        logits = forward(self.model, self.cache, ids, block=block, keep=ids.shape[1], real_B=real_B, span=self.longest)
-        rows.nfe["fused"] += follow_B
-        rows.nfe["verify"] += live_B & rows.last_B
+        logits = forward(self.model, self.cache, ids, block=block, keep=ids.shape[1], real_B=real_B, span=step.span)
         kept_B, whole_B = rows.verify(logits[:, :k], live_B, self.generator)
         self.cache.commit(kept_B)
         rows.draft(logits[:, -k:], follow_B & whole_B)
-        return self.kind, ids.shape[1]
 
-    def _look(self) -> None:
-        """Ask the device, once per forward, who goes on and with what."""
-        rows = self.rows
-        live_B = rows.live_B
-        after_B = (self.cache.length_B + rows.length_B + self.width) * live_B
-        alive, follow, after = torch.stack([live_B.long(), (live_B & ~rows.last_B).long(), after_B]).tolist()
-        self.alive, self.longest = [bool(live) for live in alive], max(after)
-        self.kind = "fused" if any(follow) else "verify"
+    def _leave(self, row: int, prompt: int) -> None:
+        """Keep what the row's verifications came to."""
+        self.kept[prompt] = self.rows.tally_BT[row].clone()
 
     def verification(self) -> Verification:
-        """Return how the drafts fared."""
-        rows = self.rows
+        """Return how the drafts of each prompt fared."""
+        tally_PT = torch.stack([self.kept[prompt] for prompt in sorted(self.kept)])
+        k = self.width
         return Verification(
-            checked=rows.checked_BK, accepted=rows.accepted_BK, rejections=rows.rejections_B,
-            stale=rows.stale_B,
-        )  # fmt: skip
+            checked=tally_PT[:, :k], accepted=tally_PT[:, k:-2], rejections=tally_PT[:, -2], stale=tally_PT[:, -1]
+        )

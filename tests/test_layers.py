@@ -11,24 +11,28 @@ ROOT = Path(__file__).parents[1]
 
 ORDER = {
     "sbd": [
-        "masks", "noise", "loss", "samplers", "kernels", "cache", "ledger", "config", "model", "rows", "engine",
-        "verified", "decode", "stops", "generate", "roofline", "training",
+        "masks", "noise", "loss", "samplers", "kernels", "attention", "cache", "ledger", "config", "model", "rows",
+        "seats", "graphs", "engine", "verified", "decode", "stops", "trace", "streaming", "generate", "roofline",
+        "training",
     ],
     "harness": [
-        "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "arms", "results", "machine", "engine", "run",
+        "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "judging", "arms", "results", "machine", "engine",
+        "run",
         "wallclock",
         "evalplus_backend", "livecodebench",
         "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "choices", "options",
-        "table1", "likelihood", "table2", "studies", "reproduce",
+        "table1", "likelihood", "table2", "studies", "bench", "review", "trace", "report", "reproduce",
         "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
         "lm_eval_model",
     ],
 }  # fmt: skip
-"""Top to bottom as in docs/architecture.md; the package's own __init__ stands below all of its modules."""
+"""Top to bottom as in docs/architecture.md; the package's own __init__ and command lines (__main__) stand below all."""
 
-WRITERS = {"run", "wallclock", "engine", "likelihood"}
+WRITERS = {"run", "wallclock", "engine", "likelihood", "bench"}
 """Modules of harness that make records; what judges records must not import them."""
-JUDGES = {"stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures"}
+JUDGES = {
+    "stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "review", "report",
+}  # fmt: skip
 
 
 def sources(package: str) -> list[Path]:
@@ -36,9 +40,9 @@ def sources(package: str) -> list[Path]:
 
 
 def module_of(path: Path) -> tuple[str, str]:
-    """Return (package, first name below it), with '' for the package's own __init__."""
+    """Return (package, first name below it), with '' for the package's own __init__ and for command lines."""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[0], "" if parts[1] == "__init__" else parts[1]
+    return parts[0], "" if parts[1] == "__init__" or parts[-1] == "__main__" else parts[1]
 
 
 def imported(tree: ast.AST, path: Path) -> set[tuple[str, str]]:

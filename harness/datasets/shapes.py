@@ -5,6 +5,8 @@ Multiple choice takes the shapes of lm-eval's built-in tasks, so that these fit.
 
 from __future__ import annotations
 
+import ast
+import json
 import random
 import warnings
 from typing import Any
@@ -42,6 +44,35 @@ def humaneval(raw: list[Doc]) -> list[Doc]:
     """Return the fields of OpenAI's file."""
     names = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
     return [{name: doc[name] for name in names} for doc in raw]
+
+
+def humaneval_plus(raw: list[Doc]) -> list[Doc]:
+    """Return prompt, entry_point, canonical_solution, and `tests` as JSON: inputs, atol, and base.
+
+    `base` is how many of the inputs, from the first, are the original benchmark's. evalplus's own file says so; the
+    hub's data set, whose tests are Python text without that border, gives None.
+    """
+    names = ("task_id", "prompt", "entry_point", "canonical_solution")
+    docs = []
+    for doc in raw:
+        if "base_input" in doc:
+            inputs, base, atol = doc["base_input"] + doc["plus_input"], len(doc["base_input"]), doc["atol"]
+        else:
+            (inputs, atol), base = _tests_in(doc["test"]), None
+        tests = json.dumps({"inputs": inputs, "base": base, "atol": atol})
+        docs.append({name: doc[name] for name in names} | {"tests": tests})
+    return docs
+
+
+def _tests_in(text: str) -> tuple[list[Any], float]:
+    """Return inputs and tolerance from `check(candidate)`: a literal, and the last number of the loop over it."""
+    check = next(node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == "check")
+    inputs = next(
+        node.value for node in check.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "inputs"
+    )  # fmt: skip
+    constants = [node.value for node in ast.walk(check.body[-1]) if isinstance(node, ast.Constant)]
+    return ast.literal_eval(inputs), [value for value in constants if isinstance(value, (int, float))][-1]
 
 
 def mbpp(raw: list[Doc]) -> list[Doc]:

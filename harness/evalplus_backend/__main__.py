@@ -18,7 +18,7 @@ from harness.engine import Engine
 from harness.evalplus_backend.data import DATASETS, load_problems
 from harness.evalplus_backend.decoder import Sampling
 from harness.evalplus_backend.run import Run, generate, judge
-from harness.results import note
+from harness.results import Lock, note
 from sbd.model import SBDConfig
 
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, command: str) -> str:
         data_hash=digest,
     )  # fmt: skip
     it.file(args.dataset)  # Refuses a file of another run before any work is done.
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), Lock(it.samples):
         generate(it, problems, engine, args.batch_size)
     facts = machine.facts(engine.model.device) | {"command": command, "batch_size": args.batch_size, "sandbox": tier}
     note(it.folder, {"run_id": run_id(it.configuration(args.dataset)), **it.configuration(args.dataset), **facts})
@@ -99,13 +99,16 @@ def _load(args: argparse.Namespace) -> Engine:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for bad input."""
+    """Run the command line and return its exit code: 0, 2 for bad input, or 130 after Ctrl-C."""
     args = parse(argv)
     try:
         print(run(args, shlex.join(["python", "-m", "harness.evalplus_backend", *(argv or sys.argv[1:])])))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept: the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
 
 

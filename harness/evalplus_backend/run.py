@@ -131,6 +131,8 @@ def judge(run: Run, problems: Sequence[dict[str, Any]], tier: str, workers: int 
         for file, name, correct in zip(files, names, (verdict.base_passed, verdict.plus_passed), strict=True):
             if task not in file:
                 file.append(_record(run, name, problem, notes[task], solutions[task], verdict, correct))
+    for file in files:
+        file.release()
     return files
 
 

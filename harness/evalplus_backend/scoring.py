@@ -22,7 +22,11 @@ START_SECONDS, PROBLEM_SECONDS = 120.0, 130.0
 """Time for the start and the expected outputs; evalplus's own longest time for one problem, base and plus tests."""
 
 MEMORY = 4 << 30
-"""Bytes of address space that evalplus gives a solution."""
+"""Bytes of address space that evalplus gives a solution. The evaluator around it gets three times that."""
+
+# DEVIATION evalplus 0.3.1: a solution's process inherits the expected outputs, and those of Mbpp/255, 1.7 million
+# tuples of 77, leave so little of 4 GiB that even its own solution fails; beside them solutions get twice as much.
+GREAT_OUTPUTS = {"Mbpp/255"}
 
 # DEVIATION evalplus 0.3.1: it forgets to count the passed tests of HumanEval/32 (find_zero), so that no solution
 # passes, not even its own; the driver adds the missing count where that code is found.
@@ -124,15 +128,16 @@ def _score_chunk(
 ) -> tuple[dict[str, Verdict], str | None]:  # fmt: skip
     """Run evalplus on some problems; returns their verdicts, or an error."""
     names = [problem["task_id"] for problem in chunk]
+    memory = 2 * MEMORY if GREAT_OUTPUTS & set(names) else MEMORY
     request = {
-        "dataset": dataset, "parallel": workers, "memory": MEMORY, "problems": chunk, "test_seconds": test_seconds,
+        "dataset": dataset, "parallel": workers, "memory": memory, "problems": chunk, "test_seconds": test_seconds,
         "samples": [{"task_id": name, "solution": solutions[name]} for name in names],
     }  # fmt: skip
     text = json.dumps(request)
     seconds = START_SECONDS + PROBLEM_SECONDS * -(-len(chunk) // workers)
     limits = Limits(
-        test_seconds=seconds, wall_seconds=seconds, cpu_seconds=3600, memory_bytes=MEMORY, processes=64 + 4 * workers,
-        file_bytes=1 << 30, tmpfs_bytes=(1 << 30) + 4 * len(text),
+        test_seconds=seconds, wall_seconds=seconds, cpu_seconds=3600, memory_bytes=3 * MEMORY,
+        processes=64 + 4 * workers, file_bytes=1 << 30, tmpfs_bytes=(1 << 30) + 4 * len(text),
     )  # fmt: skip
     outcome = run(Job(source=DRIVER, inputs=[text], limits=limits, packages=True, proc=True), tier)
     if outcome.error is not None:

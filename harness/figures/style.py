@@ -5,8 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -51,24 +53,26 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What a figure says besides its panels: a title, a caption, and handles with labels for one line of names."""
+
+    title: str
+    text: str
+    key: Sequence[Artist]
+
+
+_WORDS: WeakKeyDictionary[Figure, Words] = WeakKeyDictionary()
+"""The words of the figures that are being drawn; `save` sets them where they are wanted."""
+
+
 def caption(figure: Figure, title: str, text: str, key: Sequence[Artist] = ()) -> None:
-    """Put a title above all panels; below them a key, and the lines that say what was measured, on how much.
+    """Give a figure its title and the lines that say what was measured, on how much; `save` sets them.
 
     Args:
         key: handles with labels for one line of names; none by default.
     """
-    inches, height = figure.get_figwidth(), figure.get_figheight()
-    figure.suptitle("\n".join(textwrap.wrap(title, int(16 * inches))), fontsize=7.5, fontweight="bold")
-    lines = textwrap.wrap(text, int(24 * inches))
-    below = (0.1 * len(lines) + 0.06) / height
-    figure.text(0.5, 0.02 / height, "\n".join(lines), fontsize=SMALL, color="0.25", ha="center", va="bottom")
-    if key:
-        figure.legend(
-            handles=list(key), loc="lower center", bbox_to_anchor=(0.5, below), ncols=len(key), frameon=False,
-            handlelength=2.2, columnspacing=1.0, handletextpad=0.4, borderpad=0, borderaxespad=0,
-        )  # fmt: skip
-        below += 0.16 / height
-    figure.set_layout_engine("constrained", rect=(0, below, 1, 1 - below))
+    _WORDS[figure] = Words(title=title, text=text, key=key)
 
 
 def missing(ax: Axes, why: Sequence[str]) -> None:
@@ -101,14 +105,43 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
 
 
 def save(figure: Figure, folder: Path, name: str, points: pd.DataFrame) -> list[Path]:
-    """Write name.png, name.pdf (vector) and name.csv, the plotted numbers; returns the three paths.
+    """Write a figure as name.png, name.pdf (vector), name.csv (the plotted numbers) and name.md (its words).
+
+    The PNG stands alone, with title and caption; the PDF has panels and key alone, for a page that sets the words.
+
+    Returns:
+        The four paths.
 
     Raises:
         OSError: where the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    png, pdf, csv = (folder / f"{name}.{suffix}" for suffix in ("png", "pdf", "csv"))
-    figure.savefig(png)
+    png, pdf, csv, md = (folder / f"{name}.{suffix}" for suffix in ("png", "pdf", "csv", "md"))
+    words, width, height = _WORDS[figure], *figure.get_size_inches()
+    title, text = textwrap.wrap(words.title, int(16 * width)), textwrap.wrap(words.text, int(24 * width))
+    below = 0.1 * len(text) + 0.06
+    figure.set_size_inches(width, height - below - 0.13 * len(title))
+    _lay_out(figure, words.key, 0.0)
     figure.savefig(pdf, metadata={"CreationDate": None})
+    figure.set_size_inches(width, height)
+    figure.suptitle("\n".join(title), fontsize=7.5, fontweight="bold")
+    figure.text(0.5, 0.02 / height, "\n".join(text), fontsize=SMALL, color="0.25", ha="center", va="bottom")
+    _lay_out(figure, words.key, below)
+    figure.savefig(png)
     points.to_csv(csv, index=False, float_format="%.4f", lineterminator="\n")
-    return [png, pdf, csv]
+    md.write_text(f"**{words.title}**\n\n{words.text}\n", encoding="utf-8")
+    return [png, pdf, csv, md]
+
+
+def _lay_out(figure: Figure, key: Sequence[Artist], below: float) -> None:
+    """Put the key `below` inches above the lower edge, in place of an earlier one, and the panels above it."""
+    height = figure.get_figheight()
+    for legend in list(figure.legends):
+        legend.remove()
+    if key:
+        figure.legend(
+            handles=list(key), loc="lower center", bbox_to_anchor=(0.5, below / height), ncols=len(key), frameon=False,
+            handlelength=2.2, columnspacing=1.0, handletextpad=0.4, borderpad=0, borderaxespad=0,
+        )  # fmt: skip
+        below += 0.16
+    figure.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - below / height))

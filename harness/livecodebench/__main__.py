@@ -142,6 +142,7 @@ def run(args: argparse.Namespace, command: str) -> str:
     file: ArmFile[Record] = ArmFile(folder / "livecodebench.jsonl", Record, run_id(chosen))
     missing = [problem for problem in problems if problem.question_id not in file]
     if missing:
+        file.claim()
         engine = Engine(args.model, sbd.load(str(args.model), device=args.device, dtype=args.dtype), tokenizer)
         facts = machine.facts(engine.model.device)
         note(folder, {"run_id": file.run_id, "configuration": chosen, "command": command, "sandbox": tier, **facts})
@@ -156,18 +157,23 @@ def run(args: argparse.Namespace, command: str) -> str:
                     Record(**common, run_id=file.run_id, correct=score.correct, extracted=score.extracted,
                            sandbox=score.sandbox, **fields)
                 )  # fmt: skip
+            file.sync()
+        file.release()
     results = {problem.question_id: [file.lines[problem.question_id].correct] for problem in problems}
     return f"{summarise(problems, results).to_string(index=False)}\n{file.path}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for bad input."""
+    """Run the command line and return its exit code: 0, 2 for bad input, or 130 after Ctrl-C."""
     args = parse(argv)
     try:
         print(run(args, shlex.join(["python", "-m", "harness.livecodebench", *(argv or sys.argv[1:])])))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept: the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
 
 

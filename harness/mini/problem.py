@@ -67,6 +67,11 @@ class Problem:
     def __post_init__(self) -> None:
         check_benchmark(self.benchmark)
 
+    @property
+    def prompt_hash(self) -> str:
+        """The first 16 hex digits of the SHA-256 of the prompt."""
+        return hashlib.sha256(self.prompt.encode()).hexdigest()[:16]
+
 
 def check_benchmark(name: str) -> None:
     """Raise ValueError unless `name` is one of BENCHMARKS."""

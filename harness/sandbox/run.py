@@ -175,5 +175,7 @@ def _decode(item: Any) -> Any:
     if not isinstance(item, list):
         return item
     kind, *rest = item
+    if kind == "int":
+        return int(rest[0], 16)
     values = [_decode(value) for value in rest] if kind != "dict" else [(_decode(k), _decode(v)) for k, v in rest]
     return CONTAINERS[kind](values)

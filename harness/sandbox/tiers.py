@@ -44,7 +44,8 @@ def _python(enter: str) -> list[str]:
 
 def _bubblewrap(job: Job) -> list[str]:
     """Start through bwrap; root keeps what it needs to become another user, whose processes can be counted."""
-    command = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    found = shutil.which("bwrap") or "bwrap"  # The sandbox is started without this environment's PATH.
+    command = [found, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if os.geteuid() == 0:
         command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:

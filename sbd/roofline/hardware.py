@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-DTYPE_BYTES = {"fp8": 1, "bf16": 2}
+DTYPE_BYTES = {"fp8": 1, "bf16": 2, "fp32": 4}
 """Bytes of one weight, activation or KV element, by dtype."""
 
 

@@ -207,6 +207,16 @@ def test_other_settings_keep_to_their_own_files(checkpoint: Path, data: Path, tm
     assert "holds records of run" in capsys.readouterr().err
 
 
+def test_ctrl_c_says_how_to_go_on(
+    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.evalplus_backend.__main__.load_problems", interrupt)
+    assert run_main(checkpoint, data, tmp_path) == 130 and "goes on" in capsys.readouterr().err
+
+
 def test_bad_input_is_one_line(checkpoint: Path, data: Path, tmp_path: Path, capsys: Any) -> None:
     assert run_main(checkpoint, tmp_path / "nothing.jsonl", tmp_path) == 2
     error = capsys.readouterr().err.strip()

@@ -36,10 +36,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     save = style.save
 
     def watch(figure, *rest):
-        texts.extend(text.get_text() for text in figure.findobj(Text))
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a layout that does not fit warns
-            return save(figure, *rest)
+            paths = save(figure, *rest)
+        texts.extend(text.get_text() for text in figure.findobj(Text))
+        return paths
 
     monkeypatch.setattr(style, "save", watch)
     return texts
@@ -71,8 +72,9 @@ def test_the_decoding_mask_is_figure_10(fused):
 
 
 def test_figure_3_has_one_row_a_cell(tmp_path, drawn):
-    png, pdf, csv = attention.draw(tmp_path)
+    png, pdf, csv, md = attention.draw(tmp_path)
     assert png.read_bytes()[1:4] == b"PNG" and pdf.read_bytes()[:4] == b"%PDF"
+    assert md.read_text().startswith("**Figure 3: who attends to whom**\n\nA row is a query")
     assert len(pd.read_csv(csv)) == 16 * 16 + 8 * 12 + 4 * 12
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from harness.livecodebench import (
+    RELEASES,
     SELECTIONS,
     Problem,
     Selection,
@@ -104,6 +105,29 @@ def test_versions_name_files_and_windows_cut(tmp_path: Path) -> None:
             Selection(version=version)
     with pytest.raises(ValueError, match="lies after"):
         Selection(start=datetime(2025, 1, 2), end=datetime(2025, 1, 1))
+
+
+def test_a_folder_laid_out_as_the_official_one(tmp_path: Path) -> None:
+    """Six files as long as the hub's, of made-up problems, 454 of them inside the paper's dates."""
+    sizes = {"test": 400, "test2": 111, "test3": 101, "test4": 101, "test5": 167, "test6": 175}
+    number = itertools.count()
+    files = {
+        name: [raw(next(number), public=[("1", "2")], private=[("3", "4")]) for _ in range(size)]
+        for name, size in sizes.items()
+    }  # fmt: skip
+    for place, line in enumerate(itertools.chain(*files.values())):
+        days = ("2024-08-01", "2025-05-01") if place < 454 else ("2024-07-31", "2025-05-02")
+        line["contest_date"] = f"{days[place % 2]}T00:00:00"
+    folder = write(tmp_path, **files)
+    for version, count in RELEASES.items():
+        assert len(load(SELECTIONS[version], folder)) == count == len(load(Selection(version=version), folder))
+    chosen = load(SELECTIONS["paper"], folder)
+    assert len(chosen) == 454
+    assert {problem.contest_date for problem in chosen} == {datetime(2024, 8, 1), datetime(2025, 5, 1)}
+    assert [(test.input, test.output) for test in chosen[-1].tests()] == [("1", "2"), ("3", "4")]
+    files["test6"].pop()
+    with pytest.raises(ValueError, match="1054 problems where release_v6 with this window has 1055"):
+        load(SELECTIONS["release_v6"], write(tmp_path, test6=files["test6"]))
 
 
 def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:

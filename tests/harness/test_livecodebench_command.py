@@ -47,6 +47,14 @@ def test_it_records_resumes_and_summarises(tiny_weights: Path, data: Path, capsy
     assert list(second) == ["q1", "q2", "q3"] and second["q1"] == first["q1"]
 
 
+def test_ctrl_c_says_how_to_go_on(tiny_weights: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.livecodebench.__main__.load", interrupt)
+    assert run(tiny_weights, data, "--selection", "v6") == 130 and "goes on" in capsys.readouterr().err
+
+
 def test_bad_input_is_one_line(tiny_weights: Path, data: Path, capsys: Any) -> None:
     for options, reason in (
         (["--selection", "v9"], "no LiveCodeBench version 'v9'"),

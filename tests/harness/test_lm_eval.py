@@ -125,6 +125,23 @@ def test_answers_and_costs_are_those_of_sbd_generate(varied_checkpoint: Path, ba
     assert totals["tokens_per_forward"] == totals["tokens"] / sum(row["nfe_decode"] for row in rows) > 1
 
 
+def test_verified_answers_are_those_of_ar(varied_checkpoint: Path) -> None:
+    """In float64, where no rounding tips a tie; with gamma at its default and at one that drafts badly."""
+    task, path = generating([]), str(varied_checkpoint)
+    ar = answers(evaluate(SBDLM(path, decoding="ar", dtype="float64"), task))
+    assert len({str(answer) for answer in ar}) > 1
+    for gamma in (None, 0.0):
+        lm = SBDLM(path, verify=True, gamma=gamma, block_size=8, dtype="float64", batch_size=3)
+        results = evaluate(lm, task)
+        own, found = results["config"]["sbd"], answers(results)
+        assert found == ar and own["verify"] is True and own["gamma"] == ("inf" if gamma is None else gamma)
+        kinds = own["totals"]["nfe"]
+        assert kinds["verify"] == sum(answer.cost.nfe["verify"] for answer in found) > 0 == kinds["ar"]
+        assert own["totals"]["nfe_decode"] == sum(kinds.values()) - kinds["prefill"]
+    plain = answers(evaluate(SBDLM(path, gamma=20.0, block_size=8, dtype="float64"), task))
+    assert plain != ar, "unchecked drafts must differ for this test to say anything"
+
+
 def test_a_model_that_is_loaded_already(varied_checkpoint: Path) -> None:
     tokenizer = sbd.load_tokenizer(varied_checkpoint)
     loaded = SBDLM(sbd.load(varied_checkpoint, device="cpu"), tokenizer=tokenizer, gamma=1.0)
@@ -169,12 +186,15 @@ def test_response_caches_never_mix(
     varied_checkpoint: Path, other_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, cache = generating([]), str(tmp_path / "cache")
-    arms = [(varied_checkpoint, 0.0), (varied_checkpoint, 20.0), (other_checkpoint, 0.0)]
-    fresh = [answers(evaluate(SBDLM(str(path), gamma=gamma), task)) for path, gamma in arms]
-    assert len({str(list(map(str, row))) for row in fresh}) == 3, "the arms must differ for this test to say anything"
+    arms: list[tuple[Path, dict[str, Any]]] = [
+        (varied_checkpoint, {"gamma": 0.0}), (varied_checkpoint, {"gamma": 20.0}), (other_checkpoint, {"gamma": 0.0}),
+        (varied_checkpoint, {"gamma": 20.0, "verify": True}),
+    ]  # fmt: skip
+    fresh = [answers(evaluate(SBDLM(str(path), **options), task)) for path, options in arms]
+    assert len({str(list(map(str, row))) for row in fresh}) == 4, "the arms must differ for this test to say anything"
     for _ in range(2):
-        for (path, gamma), expected in zip(arms, fresh, strict=True):
-            found = answers(evaluate(SBDLM(str(path), gamma=gamma), task, use_cache=cache))
+        for (path, options), expected in zip(arms, fresh, strict=True):
+            found = answers(evaluate(SBDLM(str(path), **options), task, use_cache=cache))
             assert found == expected and all(answer.cost.tokens for answer in found)
         monkeypatch.setattr(SBDLM, "_generate", None)  # The second time all comes from the cache.
 
@@ -249,6 +269,7 @@ def test_every_built_in_model_type_stays() -> None:
     [
         ({"sampler": "best"}, "best"), ({"gamma": -1}, "gamma"), ({"block_size": 0}, "block_size"),
         ({"decoding": "beam"}, "choose one of sbd, ar"), ({"temperature": -1.0}, "temperature"),
+        ({"decoding": "ar", "verify": True}, "verify=True"),
     ],
 )  # fmt: skip
 def test_options_are_checked_before_anything_is_loaded(options: dict[str, Any], message: str) -> None:

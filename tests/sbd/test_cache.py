@@ -34,14 +34,14 @@ def test_mask_equals_the_predicate(rows: list[tuple[int, bool, bool]], k: int) -
         query = Layout(*(x[:, length : length + n] for x in (key.doc, key.pos, key.block, key.stream)))
         shown = ~placement.hidden()[row, width - n :]
         assert torch.equal(shown, allowed(query, key)[0])
-        assert placement.slot_BQ[row, width - n :].tolist() == list(range(length, length + n))
+        assert placement.slot_RQ[row, width - n :].tolist() == list(range(length, length + n))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), min_size=1, max_size=4))
 def test_tokens_never_overwrite_the_past_nor_each_other(rows: list[tuple[int, int]]) -> None:
     past, real = [length for length, _ in rows], [n for _, n in rows]
-    slots = cache_of(past, 10).place(4, torch.tensor(real), block=0, span=10).slot_BQ
+    slots = cache_of(past, 10).place(4, torch.tensor(real), block=0, span=10).slot_RQ
     for length, taken in zip(past, slots.tolist(), strict=True):
         assert sorted(taken) == list(range(length, length + 4))
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+DECIMAL_BITS = 14_000
+"""Below the 4300 digits that Python converts to and from decimals."""
+
 INFINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 SEQUENCES: tuple[tuple[str, Any], ...] = (("list", list), ("tuple", tuple), ("set", set), ("frozenset", frozenset))
 
@@ -37,7 +40,7 @@ def encode(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return int.__repr__(value)
+        return whole_number(value)
     if isinstance(value, float):
         text = float.__repr__(value)
         return INFINITE.get(text, text)
@@ -52,7 +55,12 @@ def encode(value: Any) -> str:
     index = getattr(type(value), "__index__", None)  # NumPy's integers.
     if index is None:
         raise TypeError(f"a value of type {type(value).__name__} is no plain result")
-    return int.__repr__(index(value))
+    return whole_number(index(value))
+
+
+def whole_number(value: int) -> str:
+    """Return an integer as JSON; one with more digits than Python reads in decimals, as text in hexadecimals."""
+    return f'["int", "{int.__format__(value, "x")}"]' if int.bit_length(value) > DECIMAL_BITS else int.__repr__(value)
 
 
 def limit_resources(limits: dict[str, Any]) -> None:

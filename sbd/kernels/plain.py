@@ -1,6 +1,6 @@
-"""What a sampler reads from logits, in one pass: entropy, argmax, confidence and log-sum-exp of every row.
+"""The statistics of logits and draws from them in plain torch, on any device, a few rows at a time.
 
-Knows logits and token ids that must never be emitted; knows nothing of blocks or of which positions are masked.
+Knows logits and token ids that must never be emitted; knows nothing of devices or of which positions are masked.
 
 Shapes: N rows of logits, V vocabulary, S suppressed ids, C rows of one chunk.
 """
