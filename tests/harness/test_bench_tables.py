@@ -282,6 +282,6 @@ def test_figures_fit_and_hold_their_numbers(bench: str, tmp_path: Path) -> None:
         cells = rooflines.slowdown(timed, predicted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a layout that does not fit warns
-        png, pdf, csv = benches.draw(bench, cells, "A title", "a machine", tmp_path, "figure")
+        png, pdf, csv, _ = benches.draw(bench, cells, "A title", "a machine", tmp_path, "figure")
     assert png.read_bytes()[1:4] == b"PNG" and pdf.read_bytes()[:4] == b"%PDF"
     assert len(pd.read_csv(csv)) == len(cells)

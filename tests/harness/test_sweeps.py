@@ -15,6 +15,8 @@ from harness.arms import VERIFIED, Arm, checkpoint_of
 from harness.benchmarks import BENCHMARKS, benchmark
 from harness.options import Options
 from harness.reproduce import main
+from harness.review.places import Places
+from harness.review.tables import verify_tables
 from harness.rooflines import RooflineOptions
 from harness.sweeps import AR
 
@@ -65,12 +67,24 @@ def test_counting_to_the_budget_is_another_run(tiny_weights):
     assert ids[0] != ids[1]
 
 
+def check_verified(out: Path, name: str) -> None:
+    """Check that `python -m harness.results verify` makes the same points again, and sees a changed one."""
+    outcome = verify_tables(Places(out=out, scale="mini"))
+    assert any(what.startswith(f"{name}: ") for what in outcome.checked) and not outcome.differences
+    path = out / "reports/mini" / name
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("ours,", "paper,", 1), encoding="utf-8")
+    assert verify_tables(Places(out=out, scale="mini")).differences
+    path.write_text(text, encoding="utf-8")
+
+
 def test_figure_5_marks_the_gaps_and_resumes(tiny_weights, tmp_path, monkeypatch):
     paths = studies.build_tradeoff("5", options(tiny_weights, tmp_path))
     frame = pd.read_csv(paths[2])
     assert set(frame.loc[frame["source"] == "ours", "length"]) == {"full"}
     made = {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.jsonl")}
     assert {path.parent.name for path in made} == {"sbd-ntp", "sbd-eb_entropy-1.5"}
+    check_verified(tmp_path, "figure5.csv")
     monkeypatch.setattr(run, "decode", None)  # a second run decodes nothing
     studies.build_tradeoff("5", options(tiny_weights, tmp_path))
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.jsonl")} == made
@@ -91,6 +105,7 @@ def test_figure_1_compares_both_trainings(tiny_weights, tmp_path):
     frame = pd.read_csv(studies.build_figure1(options(tiny_weights, tmp_path))[2])
     ours = frame[frame["source"] == "ours"]
     assert list(ours["sampling"]) == ["NTP", "SBD", VERIFIED] and ours["speedup"].iloc[0] == 1
+    check_verified(tmp_path, "figure1.csv")
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

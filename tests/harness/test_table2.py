@@ -15,6 +15,8 @@ import sbd
 from harness import choices, likelihood, table2
 from harness.choices import TASKS, items
 from harness.results import Choice, read
+from harness.review.places import Places
+from harness.review.tables import verify_tables
 from harness.stats import wilson
 
 
@@ -131,3 +133,5 @@ def test_the_command_writes_table_2(weights, tmp_path):
     same = table[(table["training_loss"] != "NTP") & (table["source"] == "ours")].groupby("benchmark")["accuracy_pct"]
     assert (same.nunique() == 1).all()  # SBD and its copy answer alike
     assert {path.suffix for path in (tmp_path / "reports/mini").iterdir()} == {".csv", ".md", ".tex"}
+    outcome = verify_tables(Places(out=tmp_path, scale="mini"))
+    assert len(outcome.checked) == 3 and not outcome.differences
