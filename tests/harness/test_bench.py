@@ -204,7 +204,11 @@ def test_both_kernels_read_the_same() -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
 @pytest.mark.gpu
+@NEEDS_CUDA
 def test_a_captured_forward_gives_what_the_eager_one_gives() -> None:
     x, y = torch.ones(3, device="cuda"), torch.zeros(3, device="cuda")
     replay = graphs.captured(lambda: y.copy_(2 * x), torch.cuda.graph_pool_handle())
@@ -214,6 +218,7 @@ def test_a_captured_forward_gives_what_the_eager_one_gives() -> None:
 
 
 @pytest.mark.gpu
+@NEEDS_CUDA
 def test_forwards_of_a_real_model_can_be_captured() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(subject.SHAPES, "tiny", TINY)
