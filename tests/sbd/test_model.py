@@ -40,7 +40,10 @@ def test_load_gives_the_same_model_with_its_config(tiny: Build, checkpoint: Path
     model = sbd.load(checkpoint, device="cpu", dtype=torch.float64)
     ids = torch.arange(7).unsqueeze(0)
     assert not model.training
-    assert torch.equal(model(input_ids=ids).logits, tiny("llama")(input_ids=ids).logits)
+    saved = tiny("llama").state_dict()
+    assert all(torch.equal(weight, saved[name]) for name, weight in model.state_dict().items())
+    # Where weights lie in memory may change the last digit.
+    torch.testing.assert_close(model(input_ids=ids).logits, tiny("llama")(input_ids=ids).logits, rtol=0, atol=1e-12)
     assert attached_config(model) == SBDConfig(mask_token_id=60, objective="sbd-no-ntp", grid="document")
 
 
