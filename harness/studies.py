@@ -11,7 +11,7 @@ import pandas as pd
 from transformers.utils.logging import disable_progress_bar
 
 from harness import machine, run, sweeps
-from harness.arms import VERIFIED, checkpoint_of
+from harness.arms import checkpoint_of
 from harness.figures import attention, losses, speedups, tradeoffs
 from harness.options import DEFAULT_LIMIT, Options
 from harness.results import forget
@@ -30,7 +30,7 @@ def build_figure1(options: Options) -> list[Path]:
     names = _asked(options, [speedups.BENCHMARK])
     plan = partial(sweeps.plan, benchmarks=names, weights=options.weights)
     parts = {
-        model: sweeps.join([plan(model, "ntp", samplers=[AR]), plan(model, "sbd", samplers=["eb_entropy", VERIFIED])])
+        model: sweeps.join([plan(model, "ntp", samplers=[AR]), plan(model, "sbd", samplers=speedups.SAMPLERS)])
         for model in options.models
     }
     frames = [_measure(part, options) for part in parts.values()]

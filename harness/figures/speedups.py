@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BENCHMARK = "lcb-mini"
+SAMPLERS = ("eb_entropy", VERIFIED)
+"""How the SBD checkpoints decode."""
 COLOURS = {
     model: colour for pair, colour in zip(MODELS.items(), (style.BLUE, style.RED), strict=True) for model in pair
 }

@@ -151,7 +151,7 @@ def _figure1(places: Places, committed: Path, scratch: Path) -> None:
     plans = [
         sweeps.join([
             sweeps.plan(model, "ntp", [speedups.BENCHMARK], [AR], None),
-            sweeps.plan(model, "sbd", [speedups.BENCHMARK], ["eb_entropy"], None),
+            sweeps.plan(model, "sbd", [speedups.BENCHMARK], speedups.SAMPLERS, None),
         ])
         for model in _known(old, "model", list(MODELS))
     ]  # fmt: skip
