@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
@@ -119,23 +120,17 @@ def generate(
     _check_model(model, max(len(prompt) for prompt in prompts), settings.max_new_tokens)
     stops = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings or ())
     find_stop = StopStrings(tokenizer, stops, len(prompts)) if stops else None
-    relay = None if streamer is None else relay_to(streamer, input_ids)
-    watchers = [one for one in (watch, relay) if one is not None]
     batching = Batching(max_rows=max_rows, refill=refill, cuda_graphs=cuda_graphs)
-    decoded = decode(
-        model, prompts, settings, batching=batching, generator=generator, find_stop=find_stop, watch=_all(watchers)
-    )
-    if streamer is not None:
-        streamer.end()
-    tokens = decoded.tokens
+    with _looking_on(watch, streamer, input_ids) as looking:
+        decoded = decode(
+            model, prompts, settings, batching=batching, generator=generator, find_stop=find_stop, watch=looking
+        )
+    tokens = [row.clone() for row in decoded.tokens]  # out of inference mode
     counts = [len(row) / decoded.ledger.nfe_decode(index) for index, row in enumerate(tokens)]
     return Generation(
-        sequences=_sequences(input_ids, tokens, settings.pad_id),
-        tokens=tokens,
-        stop_reason=decoded.stop_reason,
-        ledger=decoded.ledger,
-        tokens_per_forward=torch.tensor(counts),
-    )
+        sequences=_sequences(input_ids, tokens, settings.pad_id), tokens=tokens, stop_reason=decoded.stop_reason,
+        ledger=decoded.ledger, tokens_per_forward=torch.tensor(counts),
+    )  # fmt: skip
 
 
 def usual_gamma(sampler: str, verify: bool) -> float:
@@ -143,14 +138,21 @@ def usual_gamma(sampler: str, verify: bool) -> float:
     return float("inf") if verify and sampler == "eb_entropy" else 0.1
 
 
-def _all(watchers: Sequence[Watch]) -> Watch | None:
-    """Return one watch that tells all of these, or None where there are none."""
+@contextmanager
+def _looking_on(
+    watch: Watch | None, streamer: Streamer | None, input_ids: Tensor | Sequence[Tensor]
+) -> Iterator[Watch | None]:
+    """Give one watch that tells both, None where there is neither, and end the streamer."""
+    both = [watch, None if streamer is None else relay_to(streamer, input_ids)]
+    watchers = [one for one in both if one is not None]
 
     def tell(forward: Forward, rows: Rows) -> None:
         for one in watchers:
             one(forward, rows)
 
-    return tell if watchers else None
+    yield tell if watchers else None
+    if streamer is not None:
+        streamer.end()
 
 
 def _from_transformers(standard: Standard, input_ids: Tensor | Sequence[Tensor]) -> Standard:
