@@ -3,7 +3,7 @@
     python scripts/study_training.py [--steps 250] [--problems 100] [VARIANT ...]
 
 Needs the mini data and base (scripts/train_mini.sh). Each variant starts from the same base and sees the same
-documents in the same order. Appends one JSON line a variant to results/mini/training-study.jsonl; variants that are
+documents in the same order. Appends one JSON line a variant to results/mini/training/llama-mini.jsonl; variants that are
 there are skipped.
 """
 
@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "1 copy, not trimmed": {"noisy_copies": 1, "trim": False},
     "document grid": {"grid": "document"},
 }
-RECORDS = Path("results/mini/training-study.jsonl")
+RECORDS = Path("results/mini/training/llama-mini.jsonl")
 TAIL = 50
 """Steps at the end over which losses are averaged; no document is seen twice, so they are losses on unseen text."""
 

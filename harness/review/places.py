@@ -7,6 +7,9 @@ from pathlib import Path
 
 from harness.results import Choice, Record, Timing, read
 
+ELSEWHERE = {"bench", "evalplus", "training", "verified"}
+"""Folders whose lines are no records of an arm: measured speed, evalplus's own files, and the studies in scripts/."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -57,7 +60,7 @@ def kind_of(path: Path) -> type[Record] | type[Timing] | type[Choice]:
 def files_of(folder: Path, kind: type[Record] | type[Timing] | type[Choice]) -> list[Path]:
     """Return the files of one kind at or below a path, in order of their names."""
     found = [folder] if folder.is_file() else sorted(folder.rglob("*.jsonl"))
-    return [path for path in found if kind_of(path) is kind and "evalplus" not in path.parent.parts[-1:]]
+    return [path for path in found if kind_of(path) is kind and not ELSEWHERE & set(path.parent.parts[-2:])]
 
 
 def records_of(path: Path) -> list[Record]:
