@@ -3,8 +3,8 @@
     python scripts/study_training.py [--steps 250] [--problems 100] [VARIANT ...]
 
 Needs the mini data and base (scripts/train_mini.sh). Each variant starts from the same base and sees the same
-documents in the same order. Appends one JSON line a variant to results/mini/training/llama-mini.jsonl; variants that are
-there are skipped.
+documents in the same order. Appends one JSON line a variant to results/mini/training/llama-mini.jsonl; variants that
+are there are skipped.
 """
 
 from __future__ import annotations
