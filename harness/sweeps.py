@@ -165,7 +165,7 @@ def points(sweep: Sweep, folder: Path, limit: int | None) -> pd.DataFrame:
 def _records(arm: SweepArm, folder: Path) -> pd.DataFrame | None:
     """Return an arm's records as a frame, or None where it has none."""
     path = arm.path(folder)
-    lines = list(results.read(path, results.Record)) if path.is_file() else []
+    lines = list(results.read(path, results.Record))
     if not lines:
         return None
     how = arm.decoding

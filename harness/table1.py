@@ -11,7 +11,7 @@ from harness import layout, machine, run, tables, wallclock
 from harness.arms import ROWS, Arm, checkpoint_of, weights_hash
 from harness.benchmarks import BENCHMARKS
 from harness.options import DEFAULT_LIMIT, Options
-from harness.results import forget
+from harness.results import files_below, forget
 
 WALLCLOCK_PROBLEMS = 6
 """Problems of each benchmark that are timed."""
@@ -64,5 +64,5 @@ def _forget(arms: Sequence[Arm], results: Path) -> None:
         forget(arm.path(results))
         forget(wallclock.timing_path(results, arm))
         for folder in {arm.path(results).parent, wallclock.timing_path(results, arm).parent}:
-            if not list(folder.glob("*.jsonl")):
+            if not files_below(folder):
                 (folder / "manifest.json").unlink(missing_ok=True)

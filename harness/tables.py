@@ -59,7 +59,7 @@ def load_timings(folder: Path, scale: str, models: Sequence[str], benchmarks: Se
 
 
 def _lines(path: Path, kind: type[results.Line]) -> list[results.Line]:
-    lines = list(results.read(path, kind)) if path.is_file() else []
+    lines = list(results.read(path, kind))
     if len({line.run_id for line in lines}) > 1:
         raise ValueError(
             f"{str(path)!r} mixes the lines of several run ids; restore the file, or start over with --fresh"

@@ -78,15 +78,13 @@ def from_records(
     timed_here = _timed_on(results / scale / model / "manifest.json", machine)
     for name, length in prompt_tokens.items():
         path = results / scale / model / TRACES / f"{name}.jsonl"
-        if not path.is_file():
-            continue
         lines = [line for line in read(path, Record) if line.stop_reason != "error"]
         if not lines:
             continue
         tokens = sum(len(line.generated_ids) for line in lines)
         fused, block = (sum(line.nfe[kind] for line in lines) for kind in ("fused", "block"))
         timings = results / scale / model / f"wallclock-{name}.jsonl"
-        timing_lines = list(read(timings, Timing)) if timings.is_file() else []
+        timing_lines = list(read(timings, Timing))
         here = bool(timing_lines) and timing_lines[0].run_id in timed_here
         traces.append(
             Trace(

@@ -156,11 +156,11 @@ def _slowdown(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> 
 
 def _traces(measured: Measured, options: BenchOptions) -> list[predict.Trace]:
     """Return what was decoded with this model: the decode benchmark on this machine, and the records of Table 1."""
-    from harness.results import Measurement, read
+    from harness.results import Measurement, read, stored
 
     subject, here = measured.subject, measured.sheet.file.path
     path = here.with_name(here.name.replace("slowdown-", "decode-", 1))
-    traces = predict.from_decode(tables.frame(read(path, Measurement))) if path.is_file() else []
+    traces = predict.from_decode(tables.frame(read(path, Measurement))) if stored(path) else []
     if subject.tokenizer is not None:
         lengths = {}
         for name in BENCHMARKS:

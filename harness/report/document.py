@@ -17,6 +17,7 @@ from harness.report import checks, derive, measured, predicted, prose, provenanc
 from harness.report.catalogue import BENCH, FIGURES, TABLES
 from harness.report.cells import Table
 from harness.report.sources import Sources, last_run
+from harness.results import files_below
 from harness.tables import COLUMNS
 
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -87,7 +88,7 @@ def compose(sources: Sources) -> Document:
 def _records(sources: Sources) -> tuple[pd.DataFrame | None, pd.DataFrame]:
     """Return the records of Table 1's arms, None where there are none, and the timings."""
     selection = (sources.results, sources.scale, list(MODELS), of_scale(sources.scale))
-    some = any((sources.results / sources.scale).glob("*/*/*.jsonl"))
+    some = any(files_below(sources.results / sources.scale / model) for model in MODELS)
     return (tables.load_records(*selection) if some else None), tables.load_timings(*selection)
 
 

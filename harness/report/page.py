@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.report.catalogue import BENCH, FIGURES, TABLES
 from harness.report.document import Document
 from harness.report.sources import Sources
+from harness.results import content, files_below, stored
 
 
 def write(document: Document, out: Path) -> Path:
@@ -70,9 +71,9 @@ def _records(sources: Sources, folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "folder": path.parent.relative_to(sources.results).as_posix(), "name": path.name,
-            "lines": path.read_bytes().count(b"\n"), "href": _href(path, folder),
+            "lines": content(path).count(b"\n"), "href": _href(stored(path) or path, folder),
         }
-        for path in sorted(below.rglob("*.jsonl"))
+        for path in files_below(below)
     ]  # fmt: skip
 
 

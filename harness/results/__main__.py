@@ -1,4 +1,4 @@
-"""Command line of the records: `python -m harness.results verify`, `show`, `diff`."""
+"""Command line of the records: `python -m harness.results verify`, `show`, `diff`, `pack`, `unpack`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ examples:
       Two arms on the same problems, benchmark by benchmark.
   python -m harness.results diff results fresh/results --exact
       Two runs; exit code 1 unless all shared records are the same but for times.
+  python -m harness.results pack
+      Each finished file as FILE.jsonl.gz, a tenth of its size. All commands read both; a run that adds lines unpacks.
 
 exit codes: 0; 1 where something differs (verify, diff --exact); 2 for bad input; 130 after Ctrl-C
 """
@@ -33,10 +35,10 @@ SHOWN = 50
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command line."""
     result = argparse.ArgumentParser(
-        prog="python -m harness.results", description="Check, show and compare the records behind the tables.",
+        prog="python -m harness.results", description="Check, show, compare and pack the records behind the tables.",
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    verbs = result.add_subparsers(dest="verb", required=True, metavar="verify | show | diff")
+    verbs = result.add_subparsers(dest="verb", required=True, metavar="verify | show | diff | pack | unpack")
     verify = verbs.add_parser("verify", help="make the tables again and score the answers again; say what differs")
     verify.add_argument("--no-rescore", action="store_true", help="leave the scoring out")
     verify.add_argument("--workers", type=int, metavar="N", help="answers scored at once (default: one a core)")
@@ -48,7 +50,10 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("second", metavar="B", help="likewise")
     diff.add_argument("--items", action="store_true", help="also list the problems that one solves and the other not")
     diff.add_argument("--exact", action="store_true", help="exit code 1 unless the records are the same but for times")
-    for verb in (verify, show, diff):
+    packing = [verbs.add_parser(name, help=f"{name} files of records") for name in ("pack", "unpack")]
+    for verb in packing:
+        verb.add_argument("where", nargs="?", help="file or folder, as for show (default: all)")
+    for verb in (verify, show, diff, *packing):
         verb.add_argument("--scale", default="mini", help="size of the models and benchmarks (default: mini)")
         verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of results/ and reports/")
     return result
@@ -70,6 +75,8 @@ def run(asked: argparse.Namespace) -> int:
 
         print(show(places, asked.where, asked.item))
         return 0
+    if asked.verb in ("pack", "unpack"):
+        return _repack(places, asked)
     from harness.review import pairs
 
     first, second = places.resolve(asked.first), places.resolve(asked.second)
@@ -82,6 +89,17 @@ def run(asked: argparse.Namespace) -> int:
     odd = [f"{pairing.name}, {item}" for pairing in pairings for item in pairs.as_one_run(pairing)]
     print("\n".join([*(f"not the same: {name}" for name in odd[:SHOWN]), f"{len(odd)} records are not the same."]))
     return 1 if odd else 0
+
+
+def _repack(places: Places, asked: argparse.Namespace) -> int:
+    from harness.results import Choice, Record, Timing, pack, unpack
+    from harness.review.places import files_of
+
+    where = places.records if asked.where is None else places.resolve(asked.where)
+    change = {"pack": pack, "unpack": unpack}[asked.verb]
+    done = sum(change(path) for kind in (Record, Timing, Choice) for path in files_of(where, kind))
+    print(f"{done} files {asked.verb}ed below {where}")
+    return 0
 
 
 def _verify(places: Places, asked: argparse.Namespace) -> int:

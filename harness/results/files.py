@@ -17,6 +17,7 @@ from typing import Generic, Self
 
 from harness.results.lines import Line
 from harness.results.lock import Lock
+from harness.results.packed import content, restore, stored
 
 
 class ArmFile(Generic[Line]):
@@ -47,9 +48,9 @@ class ArmFile(Generic[Line]):
 
     def _load(self) -> None:
         """Read what is there, a torn last line apart."""
-        self._size = self.path.stat().st_size if self.path.is_file() else 0
-        self.lines = {}
-        for line in read(self.path, self.kind) if self._size else ():
+        data, self.lines = content(self.path), {}
+        self._size = len(data)
+        for line in _parsed(self.path, data, self.kind):
             if line.run_id != self.run_id:
                 raise ValueError(
                     f"{str(self.path)!r} holds records of run {line.run_id}, this configuration is run {self.run_id} "
@@ -58,7 +59,7 @@ class ArmFile(Generic[Line]):
             self.lines[line.key] = line
 
     def claim(self) -> Self:
-        """Become the file's one writer: take its lock, read what others appended meanwhile, cut off a torn line.
+        """Become the file's one writer: take its lock, unpack it, read what others appended, cut off a torn line.
 
         Raises:
             ValueError: where another process is writing it, or what it appended is damaged or of another run.
@@ -68,6 +69,7 @@ class ArmFile(Generic[Line]):
             return self
         self._lock.take()
         try:
+            restore(self.path)
             if (self.path.stat().st_size if self.path.is_file() else 0) != self._size:
                 self._load()
             if self._size:
@@ -148,18 +150,23 @@ def forget(path: Path) -> None:
         ValueError: where another process is writing it.
         OSError: where the folder cannot be written.
     """
-    if path.exists():
+    while (where := stored(path)) is not None:
         with Lock(path):
-            path.unlink()
+            where.unlink(missing_ok=True)
 
 
 def read(path: Path, kind: type[Line]) -> Iterator[Line]:
-    """Yield the lines of a file in order, without a torn last one.
+    """Yield the lines of a file in order, packed or not, without a torn last one; none where there is no file.
 
     Raises:
         ValueError: for a damaged line, or two lines of the same key.
     """
-    *whole, rest = path.read_bytes().split(b"\n")
+    return _parsed(path, content(path), kind)
+
+
+def _parsed(path: Path, data: bytes, kind: type[Line]) -> Iterator[Line]:
+    """Yield the lines in a file's bytes."""
+    *whole, rest = data.split(b"\n")
     if rest:
         warnings.warn(
             f"{str(path)!r}: the last line is cut off and is left out; its item can be run again", stacklevel=2

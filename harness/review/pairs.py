@@ -42,9 +42,9 @@ def pair(first: Path, second: Path) -> list[Pairing]:
     Raises:
         ValueError: where nothing pairs, files are damaged, or one item has different prompts.
     """
-    if first.is_file() and second.is_file():
+    if not first.is_dir() and not second.is_dir():
         return [_pair(first.stem, first, second)]
-    if first.is_file() or second.is_file():
+    if not first.is_dir() or not second.is_dir():
         raise ValueError(f"{str(first)!r} and {str(second)!r}: give two files or two folders")
     theirs = {path.relative_to(second): path for path in files_of(second, Record)}
     shared = [(path.relative_to(first), path) for path in files_of(first, Record) if path.relative_to(first) in theirs]

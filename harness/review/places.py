@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.results import Choice, Record, Timing, read
+from harness.results import Choice, Record, Timing, files_below, read, stored
 
 ELSEWHERE = {"bench", "evalplus", "training", "verified"}
 """Folders whose lines are no records of an arm: measured speed, evalplus's own files, and the studies in scripts/."""
@@ -39,13 +39,14 @@ class Places:
         return self.out / "reports" / self.scale
 
     def resolve(self, name: str) -> Path:
-        """Return the file or folder of a name: a path, or one below the records, with or without .jsonl.
+        """Return the file or folder of a name: a path, or one below the records, with or without .jsonl or .jsonl.gz.
 
         Raises:
             ValueError: where there is neither.
         """
-        for path in (Path(name), self.records / name, self.records / f"{name}.jsonl"):
-            if path.exists():
+        plain = name.removesuffix(".gz")
+        for path in (Path(plain), self.records / plain, self.records / f"{plain}.jsonl"):
+            if path.is_dir() or stored(path):
                 return path
         raise ValueError(f"{name!r} is no file or folder, here or in {str(self.records)!r}; `show` lists what is there")
 
@@ -59,7 +60,7 @@ def kind_of(path: Path) -> type[Record] | type[Timing] | type[Choice]:
 
 def files_of(folder: Path, kind: type[Record] | type[Timing] | type[Choice]) -> list[Path]:
     """Return the files of one kind at or below a path, in order of their names."""
-    found = [folder] if folder.is_file() else sorted(folder.rglob("*.jsonl"))
+    found = files_below(folder) if folder.is_dir() else [folder]
     return [path for path in found if kind_of(path) is kind and not ELSEWHERE & set(path.parent.parts[-2:])]
 
 
@@ -69,7 +70,7 @@ def records_of(path: Path) -> list[Record]:
     Raises:
         ValueError: where the file is damaged, mixes runs, or holds other lines.
     """
-    if not path.is_file() or kind_of(path) is not Record:
+    if stored(path) is None or kind_of(path) is not Record:
         raise ValueError(f"{str(path)!r} is no file of records; `show` lists those that are there")
     lines = list(read(path, Record))
     if len({line.run_id for line in lines}) > 1:

@@ -23,7 +23,7 @@ def show(places: Places, name: str | None, item: str | None) -> str:
     path = places.records if name is None else places.resolve(name)
     if item is not None:
         return show_item(path, item)
-    if path.is_file() and kind_of(path) is Record:
+    if not path.is_dir() and kind_of(path) is Record:
         return show_file(path)
     return to_text(overview(path, places))
 

@@ -14,6 +14,7 @@ import pandas as pd
 from harness import layout, sweeps, tables
 from harness.arms import MODELS
 from harness.benchmarks import BENCHMARKS
+from harness.results import stored
 from harness.review.places import Places
 from harness.sweeps import AR, LENGTHS
 
@@ -135,7 +136,7 @@ def _table2(places: Places, committed: Path, scratch: Path) -> None:
     from harness.rooflines import write_table
 
     parts = [f"{loss}-likelihood/{task}.jsonl" for loss in table2.LOSSES for task in table2.TASKS]
-    there = [name for name in MODELS if all((places.records / name / part).is_file() for part in parts)]
+    there = [name for name in MODELS if all(stored(places.records / name / part) for part in parts)]
     if not there:
         raise ValueError(f"no model has all of its records, {parts[0]} and so on, in {str(places.records)!r}")
     limit = int(pd.read_csv(committed).query("source == 'ours' and benchmark != @table2.ALL")["n"].max())

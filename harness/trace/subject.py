@@ -9,10 +9,11 @@ from typing import Any
 from harness.arms import BLOCK_SIZE, DTYPE, checkpoint_of, weights_hash
 from harness.benchmarks import BENCHMARKS
 from harness.mini import weights
-from harness.results import Record, read
+from harness.results import Record, read, stored
 
 MARK = ".jsonl:"
-"""What tells a record from a prompt: FILE.jsonl:ITEM."""
+PACKED_MARK = ".jsonl.gz:"
+"""What tells a record from a prompt: FILE.jsonl:ITEM, or the name of its packed form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def subject_of(text: str, wish: Wish) -> Subject:
     Raises:
         ValueError: for a record that is not there or whose weights are not, and a prompt without text.
     """
-    path, mark, item = text.rpartition(MARK)
+    path, mark, item = text.replace(PACKED_MARK, MARK).rpartition(MARK)
     if mark:
         return of_record(Path(path + MARK[:-1]), item, wish)
     if not text.strip():
@@ -75,7 +76,7 @@ def of_record(path: Path, item: str, wish: Wish) -> Subject:
     Raises:
         ValueError: for a file, item or benchmark that is not there, or a checkpoint with other weights.
     """
-    if not path.is_file():
+    if stored(path) is None:
         raise ValueError(f"no file {str(path)!r}; give a record as FILE.jsonl:ITEM, or a prompt without {MARK!r} in it")
     record = next((line for line in read(path, Record) if line.item_id == item), None)
     if record is None:

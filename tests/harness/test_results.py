@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import gzip
 import json
 import os
 import signal
@@ -11,11 +12,12 @@ import socket
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.results import ArmFile, Lock, Record, forget, note, read
+from harness.results import ArmFile, Lock, Record, files_below, forget, note, pack, read, stored, unpack
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=20)
 
@@ -222,3 +224,62 @@ def test_forgetting_a_file_leaves_its_folder_clean(tmp_path: Path) -> None:
     forget(tmp_path / "x.jsonl")
     forget(tmp_path / "x.jsonl")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_packed_file_reads_as_before_and_is_unpacked_by_who_adds_to_it(tmp_path: Path) -> None:
+    path, packed = tmp_path / "x.jsonl", tmp_path / "x.jsonl.gz"
+    write(path, record("a/0", text="é\n"), record("a/1"))
+    plain = path.read_bytes()
+    assert pack(path) and not pack(path)
+    assert sorted(tmp_path.iterdir()) == [packed]
+    assert (stored(path), files_below(tmp_path)) == (packed, [path])
+    assert gzip.decompress(packed.read_bytes()) == plain
+    assert list(pd.read_json(packed, lines=True)["item_id"]) == ["a/0", "a/1"]
+    file = ArmFile(path, Record, "r")
+    assert "a/1" in file and packed.is_file()  # reading unpacks nothing
+    with file:
+        file.append(record("a/2"))
+    assert sorted(tmp_path.iterdir()) == [path]
+    assert [line.item_id for line in read(path, Record)] == ["a/0", "a/1", "a/2"]
+
+
+def test_packing_gives_the_same_bytes_every_time(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    write(path, record("a/0"), record("a/1"))
+    plain = path.read_bytes()
+    pack(path)
+    first = (tmp_path / "x.jsonl.gz").read_bytes()
+    assert unpack(path) and not unpack(path)
+    assert path.read_bytes() == plain
+    pack(path)
+    assert (tmp_path / "x.jsonl.gz").read_bytes() == first
+
+
+def test_the_plain_file_counts_where_both_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    write(path, record("a/0"))
+    pack(path)
+    packed = (tmp_path / "x.jsonl.gz").read_bytes()
+    write(path, record("a/1"))  # unpacks, and appends
+    (tmp_path / "x.jsonl.gz").write_bytes(packed)
+    assert [line.item_id for line in read(path, Record)] == ["a/0", "a/1"]
+    forget(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_being_written_is_not_packed_and_damage_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with ArmFile(path, Record, "r") as file:
+        file.append(record("a/0"))
+        with pytest.raises(ValueError, match="is being written by process"):
+            pack(path)
+    pack(path)
+    packed = tmp_path / "x.jsonl.gz"
+    whole = packed.read_bytes()
+    for data in (whole[:-9], whole[:20] + b"\xff" * 8 + whole[28:], b"no gzip"):
+        packed.write_bytes(data)
+        with pytest.raises(ValueError, match=r"x\.jsonl\.gz' is damaged"):
+            list(read(path, Record))
+    for act in (lambda: ArmFile(path, Record, "r"), lambda: unpack(path)):
+        with pytest.raises(ValueError, match=r"x\.jsonl\.gz' is damaged"):
+            act()

@@ -188,6 +188,28 @@ def test_diff_exact_looks_past_times_only(made: Path, tmp_path: Path, capsys: py
     assert "not the same: mini/llama-mini/ntp-ntp/gsm8k-mini, Gsm8kMini/4" in capsys.readouterr().out
 
 
+def test_packed_records_are_verified_shown_and_compared_as_before(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "results/mini/verified").mkdir()
+    study = tmp_path / "results/mini/verified/x.jsonl"
+    study.write_text("{}\n", encoding="utf-8")
+    assert main(["pack", "--out", str(tmp_path)]) == 0
+    assert f"{2 * len(ROWS)} files packed" in capsys.readouterr().out
+    packed = arm_folder(tmp_path, "sbd", "SBD gamma_low") / "lcb-mini.jsonl.gz"
+    assert packed.is_file() and study.is_file()
+    assert list((tmp_path / "results").rglob("*.jsonl")) == [study]
+    assert verify(tmp_path) == 0
+    assert main(["show", str(packed), "--out", str(tmp_path)]) == 0
+    assert "accuracy 40.0 [" in capsys.readouterr().out
+    assert main(["diff", str(made / "results"), str(tmp_path / "results"), "--out", str(made), "--exact"]) == 0
+    assert main(["unpack", "--out", str(tmp_path)]) == 0
+    assert f"{2 * len(ROWS)} files unpacked" in capsys.readouterr().out
+    for path in (made / "results").rglob("*.jsonl"):
+        assert (tmp_path / path.relative_to(made)).read_bytes() == path.read_bytes()
+
+
 WRONG = {
     "no records": (["verify", "--out", "nowhere"], "no records in 'nowhere/results/mini'"),
     "no such file": (["show", "x", "--out", "OUT"], "'x' is no file or folder"),
