@@ -27,20 +27,25 @@ class Placement:
             and masks behind the token budget can lie there.)
         limit_RQ: each token attends to the slots 0..limit-1.
         span: S, the number of slots that any token of the forward may see.
+        whole: every token of a row that takes part sees all of the span, as the host knows.
     """
 
     slot_RQ: Tensor
     position_RQ: Tensor
     limit_RQ: Tensor
     span: int
+    whole: bool = False
 
     def hidden(self) -> Tensor:
         """Return the mask of Fig. 10 as a boolean (R, Q, S), True where a token may NOT attend to a slot."""
         return torch.arange(self.span, device=self.limit_RQ.device) >= self.limit_RQ.unsqueeze(-1)
 
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """Return the same as an additive mask (R, 1, Q, S)."""
-        return (self.hidden().to(dtype) * torch.finfo(dtype).min).unsqueeze(1)
+    def mask(self, dtype: torch.dtype, copies: int = 1) -> Tensor:
+        """Return the same as an additive mask (R, 1, copies * Q, S); one zero, expanded, where nothing is hidden."""
+        rows, width = self.slot_RQ.shape
+        if self.whole:
+            return torch.zeros(1, dtype=dtype, device=self.slot_RQ.device).expand(rows, 1, copies * width, self.span)
+        return (self.hidden().to(dtype) * torch.finfo(dtype).min).unsqueeze(1).repeat(1, 1, copies, 1)
 
 
 class KVCache(Cache):
@@ -55,10 +60,14 @@ class KVCache(Cache):
         positions: how many positions the model was built for.
         dtype: of the model's activations.
         device: where the lengths live; keys and values live where their layer computes.
+        sharing: query heads that read the same keys.
     """
 
-    def __init__(self, rows: int, capacity: int, *, positions: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, rows: int, capacity: int, *, positions: int, dtype: torch.dtype, device: torch.device, sharing: int = 1
+    ) -> None:
         super().__init__(layers=[])
+        self.sharing = sharing
         self.rows, self.capacity, self.positions, self.dtype = rows, capacity, positions, dtype
         self.length_B = torch.zeros(rows, dtype=torch.long, device=device)
         self._storage: dict[int, tuple[Tensor, Tensor]] = {}
@@ -68,8 +77,9 @@ class KVCache(Cache):
         self._first_slot_B1 = torch.arange(rows, device=device).unsqueeze(1) * capacity
 
     def place(
-        self, width: int, real_R: Tensor, block: int | Tensor, span: int, row_R: Tensor | None = None
-    ) -> Placement:
+        self, width: int, real_R: Tensor, block: int | Tensor, span: int, row_R: Tensor | None = None, *,
+        whole: bool = False,
+    ) -> Placement:  # fmt: skip
         """Prepare a forward whose rows end with `real_R` real tokens, the last `block` columns bidirectional.
 
         Columns before the real tokens are padding: stored behind them, where nobody looks, and seeing one slot only.
@@ -81,6 +91,7 @@ class KVCache(Cache):
                 differ.
             span: S, at least the longest row's length + real tokens, as known on the host.
             row_R: rows that take part; all by default.
+            whole: all rows that matter fill the span with tokens that see each other; the mask is then not computed.
         """
         self._span, self._row_R = span, row_R
         length_B1, first_slot_B1 = self.length_B.unsqueeze(1), self._first_slot_B1
@@ -94,7 +105,7 @@ class KVCache(Cache):
         limit_RQ = limit_RQ.masked_fill(offset_RQ < 0, 1)
         self._index = (slot_RQ + first_slot_R1).flatten()
         position_RQ = slot_RQ.clamp(max=self.positions - 1)
-        return Placement(slot_RQ=slot_RQ, position_RQ=position_RQ, limit_RQ=limit_RQ, span=span)
+        return Placement(slot_RQ=slot_RQ, position_RQ=position_RQ, limit_RQ=limit_RQ, span=span, whole=whole)
 
     def commit(self, count_R: Tensor) -> None:
         """Keep the first `count_R` tokens of each row of the last forward."""

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from sbd.attention import without_copies
 from sbd.graphs import Capture, Graphs
 from sbd.ledger import KINDS, Forward, GraphReport, Verification
 from sbd.model import forward, new_cache
@@ -40,10 +41,12 @@ class Step:
 
     Args:
         kind: of the forward, one of KINDS. span: slots of the cache that attention is shown.
+        whole: all tokens see all of the span, so that attention needs no mask.
     """
 
     kind: str
     span: int
+    whole: bool = False
 
 
 class Engine:
@@ -81,11 +84,12 @@ class Engine:
         self.rows.clear()
         self.clock = time.perf_counter()
         try:
-            while self.seats.waiting or self.seats.live:
-                if admitted := self.seats.admit():
-                    self._prefill(admitted)
-                if self.seats.live:
-                    self._step()
+            with without_copies(model.config):  # here for all forwards, since a configuration is slow to change
+                while self.seats.waiting or self.seats.live:
+                    if admitted := self.seats.admit():
+                        self._prefill(admitted)
+                    if self.seats.live:
+                        self._step()
         finally:
             del self.model  # whoever keeps the engine keeps no model alive
 
@@ -151,7 +155,8 @@ class Engine:
         tasks = [seats.task_B[row] for row in live]
         kind = KINDS[min(tasks)]
         span = self.graphs.span(max(seats.need_B), self.cache.capacity)
-        step = Step(kind, span)
+        open_ended = kind in ("ar", "block") and self.graphs.capture is None  # no causal tokens, no slots to spare
+        step = Step(kind, span, whole=open_ended and all(seats.need_B[row] == span for row in live))
         seats.charge()
         self.graphs.run(step, partial(self._work, step))
         self._finish(kind, self._columns(kind), len(live), live)
@@ -164,33 +169,39 @@ class Engine:
     def _decode(self, step: Step) -> None:
         """One forward and what it reveals."""
         if self.settings.decoding == "ar":
-            self._decode_ar(step.span)
+            self._decode_ar(step)
         else:
-            self._decode_sbd(step.span, fused=step.kind == "fused")
+            self._decode_sbd(step)
 
-    def _decode_sbd(self, span: int, *, fused: bool) -> None:
+    def _decode_sbd(self, step: Step) -> None:
         """One forward of Alg. 3: commit finished blocks where there are any, and predict every row's block."""
         rows, k = self.rows, self.width
         place_BK = rows.place_BK()
         live_B = rows.live_B
         commit_B = rows.pending_B & live_B
         ids = rows.token_BN.gather(1, place_BK)
-        if fused:
+        if step.kind == "fused":
             ids = torch.cat([rows.token_BN.gather(1, (place_BK - k).clamp(min=0)), ids], dim=1)
         real_B = k * (live_B.long() + commit_B)
-        logits = forward(self.model, self.cache, ids, block=k, keep=k, real_B=real_B, span=span)
+        logits = self._forward(ids, step, block=k, keep=k, real_B=real_B)
         self.cache.commit(k * commit_B)
         rows.pending_B &= ~commit_B
         rows.reveal(logits, live_B, self.generator)
 
-    def _decode_ar(self, span: int) -> None:
+    def _decode_ar(self, step: Step) -> None:
         """One forward of width 1: commit each row's last token and predict its next."""
         rows = self.rows
         live_B = rows.live_B
         ids = rows.token_BN.gather(1, (rows.start_B - 1).clamp(min=0).unsqueeze(1))
-        logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=live_B.long(), span=span)
+        logits = self._forward(ids, step, block=0, keep=1, real_B=live_B.long())
         self.cache.commit(live_B.long())
         rows.reveal(logits, live_B, self.generator)
+
+    def _forward(self, ids_BQ: Tensor, step: Step, *, block: int, keep: int, real_B: Tensor) -> Tensor:
+        """Run the model on a step's tokens."""
+        return forward(
+            self.model, self.cache, ids_BQ, block=block, keep=keep, real_B=real_B, span=step.span, whole=step.whole
+        )
 
     def _report(self) -> None:
         """Write down for the host what it must know."""

@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from sbd.attention import without_copies
+from sbd.attention import query_heads_per_key, without_copies
 from sbd.cache import KVCache
 from sbd.config import SBDConfig, find_config
 
@@ -135,12 +135,15 @@ def check_behaviour(model: PreTrainedModel) -> None:
 
 def new_cache(model: PreTrainedModel, rows: int, capacity: int) -> KVCache:
     """Return an empty cache for this model."""
-    return KVCache(rows, capacity, positions=max_positions(model), dtype=model.dtype, device=model.device)
+    return KVCache(
+        rows, capacity, positions=max_positions(model), dtype=model.dtype, device=model.device,
+        sharing=query_heads_per_key(model.config),
+    )  # fmt: skip
 
 
 def forward(
     model: PreTrainedModel, cache: KVCache, ids_BQ: Tensor, *, block: int | Tensor, keep: int,
-    real_B: Tensor | None = None, span: int | None = None, row_R: Tensor | None = None,
+    real_B: Tensor | None = None, span: int | None = None, row_R: Tensor | None = None, whole: bool = False,
 ) -> Tensor:  # fmt: skip
     """Run the model on right-aligned tokens behind each row's cached past and return the last logits (B, J, V).
 
@@ -154,17 +157,19 @@ def forward(
         real_B: real tokens of each row; all Q by default.
         span: longest row after this forward, where the host knows it; asked from the device by default.
         row_R: the cache's rows that take part; all by default.
+        whole: as KVCache.place takes it.
     """
     width = ids_BQ.shape[1]
     if real_B is None:
         real_B = torch.full_like(cache.length_B, width)
     if span is None:
         span = int((cache.length_B + real_B).max())
-    placement = cache.place(width, real_B, block, span, row_R)
-    with without_copies(model.config):
+    placement = cache.place(width, real_B, block, span, row_R, whole=whole)
+    with without_copies(model.config) as folded:
+        mask = placement.mask(cache.dtype, copies=cache.sharing if folded else 1)
         return model(
-            input_ids=ids_BQ, attention_mask=placement.mask(cache.dtype), position_ids=placement.position_RQ,
-            past_key_values=cache, use_cache=True, logits_to_keep=keep,
+            input_ids=ids_BQ, attention_mask=mask, position_ids=placement.position_RQ, past_key_values=cache,
+            use_cache=True, logits_to_keep=keep,
         ).logits  # fmt: skip
 
 

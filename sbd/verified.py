@@ -23,7 +23,6 @@ from torch import Tensor
 
 from sbd.engine import Engine, Step
 from sbd.ledger import Verification
-from sbd.model import forward
 from sbd.rows import EOS, FUSED, LENGTH, RUNNING, VERIFY, Rows, Settings
 
 REUSE = 3
@@ -182,7 +181,7 @@ class VerifiedEngine(Engine):
             behind_BK = rows.token_BN.gather(1, rows.place_BK() + fed_B.unsqueeze(1))
             ids = torch.cat([ids, behind_BK], dim=1)
         real_B, block = fed_B + wide * k * live_B, wide * k
-        logits = forward(self.model, self.cache, ids, block=block, keep=ids.shape[1], real_B=real_B, span=step.span)
+        logits = self._forward(ids, step, block=block, keep=ids.shape[1], real_B=real_B)
         kept_B, whole_B = rows.verify(logits[:, :k], live_B, self.generator)
         self.cache.commit(kept_B)
         rows.draft(logits[:, -k:], follow_B & whole_B)
