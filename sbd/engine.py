@@ -15,7 +15,7 @@ Shapes: B rows, R rows of new prompts, K positions of a block (1 for AR), L prom
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -114,6 +114,7 @@ class Engine:
         device = self.cache.length_B.device
         row_R = torch.tensor(list(admitted), device=device)
         self.cache.clear(row_R)
+        self.rows.choice = None
         prompts = self._seat(row_R, [self.prompts[prompt] for prompt in admitted.values()])
         lengths = [len(prompt) for prompt in prompts]
         length, length_R = max(lengths), torch.tensor(lengths, device=device)
@@ -128,11 +129,11 @@ class Engine:
             self.cache.commit(real_R)
             if end == length and self.settings.decoding == "ar":
                 self._reveal_first(logits, row_R)
-            reading = [row for row, own in zip(admitted, lengths, strict=True) if own > length - end]
-            for row in reading:
-                self.seats.answers[admitted[row]].nfe["prefill"] += 1
+            reading = {row: admitted[row] for row, own in zip(admitted, lengths, strict=True) if own > length - end}
+            for prompt in reading.values():
+                self.seats.answers[prompt].nfe["prefill"] += 1
             self._report()
-            self._finish("prefill", ids.shape[1], len(reading), admitted)
+            self._finish("prefill", ids.shape[1], reading, told=admitted)
         if length == 0:
             self._report()
             self._read(admitted)
@@ -159,7 +160,7 @@ class Engine:
         step = Step(kind, span, whole=open_ended and all(seats.need_B[row] == span for row in live))
         seats.charge()
         self.graphs.run(step, partial(self._work, step))
-        self._finish(kind, self._columns(kind), len(live), live)
+        self._finish(kind, self._columns(kind), live, told=live)
 
     def _work(self, step: Step) -> None:
         """All that the device does in a step."""
@@ -207,14 +208,18 @@ class Engine:
         """Write down for the host what it must know."""
         self.report_BS.copy_(self.rows.report(self.cache.length_B))
 
-    def _finish(self, kind: str, width: int, rows: int, told: Iterable[int]) -> None:
-        """Read what the report of a forward says of the rows `told`, and enter the forward into the ledger."""
+    def _finish(self, kind: str, width: int, took: Mapping[int, int], told: Iterable[int]) -> None:
+        """Read what a forward's report says of the rows `told`, and enter it into the ledger.
+
+        Args:
+            took: row -> prompt of those that took part.
+        """
         self._read(told)
         now = time.perf_counter()
-        self.forwards.append(Forward(kind=kind, width=width, rows=rows, seconds=now - self.clock))
+        self.forwards.append(Forward(kind=kind, width=width, rows=len(took), seconds=now - self.clock))
         self.clock = now
         if self.watch is not None:
-            self.watch(self.forwards[-1], self.rows)
+            self.watch(self.forwards[-1], self.rows, took)
             self.clock = time.perf_counter()  # looking on is not the model's time
 
     def _read(self, rows: Iterable[int]) -> None:

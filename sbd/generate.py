@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
@@ -146,9 +146,9 @@ def _looking_on(
     both = [watch, None if streamer is None else relay_to(streamer, input_ids)]
     watchers = [one for one in both if one is not None]
 
-    def tell(forward: Forward, rows: Rows) -> None:
+    def tell(forward: Forward, rows: Rows, prompts: Mapping[int, int]) -> None:
         for one in watchers:
-            one(forward, rows)
+            one(forward, rows, prompts)
 
     yield tell if watchers else None
     if streamer is not None:

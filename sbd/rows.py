@@ -10,7 +10,7 @@ V vocabulary, S suppressed ids, E end ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -235,5 +235,6 @@ class Rows:
         self.start_B += self.width * full_B
 
 
-Watch = Callable[[Forward, Rows], None]
-"""Called after every forward with what it cost and the rows as it left them, `choice` included."""
+Watch = Callable[[Forward, Rows, Mapping[int, int]], None]
+"""Called after every forward with what it cost, the rows as it left them, `choice` included, and the prompt of each
+row that took part."""

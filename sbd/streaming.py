@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 import torch
@@ -45,7 +45,7 @@ class Relay:
         self.streamer, self.sent, self.live = streamer, 0, True
         self.put_draft = getattr(streamer, "put_draft", None)
 
-    def __call__(self, forward: Forward, rows: Rows) -> None:
+    def __call__(self, forward: Forward, rows: Rows, prompts: Mapping[int, int]) -> None:
         """Take in one forward."""
         choice = rows.choice
         if choice is None or not self.live:

@@ -1,10 +1,11 @@
-"""A decoding as it happened to one row: each forward, what the sampler read there, and what it revealed.
+"""A decoding as it happened to one prompt: each forward, what the sampler read there, and what it revealed.
 
 Knows the rows after each forward; knows nothing of models or text. The forwards are those of the ledger.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sbd.ledger import Forward
@@ -13,7 +14,7 @@ from sbd.rows import Rows
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One forward of a row. Positions count the row's new tokens from 0.
+    """One forward of a prompt's row. Positions count its new tokens from 0.
 
     Args:
         kind, width: as in `Forward`.
@@ -37,21 +38,21 @@ class Step:
 
 
 class Recorder:
-    """Keeps the steps of one row: pass it to `generate` as `watch`, then read `steps`.
+    """Keeps the steps of one prompt: pass it to `generate` as `watch`, then read `steps`.
 
     Args:
-        row: which row of the batch.
+        prompt: which of the prompts.
     """
 
-    def __init__(self, row: int = 0) -> None:
-        self.row, self.steps, self.live = row, list[Step](), True
+    def __init__(self, prompt: int = 0) -> None:
+        self.prompt, self.steps = prompt, list[Step]()
 
-    def __call__(self, forward: Forward, rows: Rows) -> None:
-        """Take in one forward; what comes after the row's end is not its own."""
-        if not self.live:
+    def __call__(self, forward: Forward, rows: Rows, prompts: Mapping[int, int]) -> None:
+        """Take in one forward; those in which the prompt has no part are not its own."""
+        row = next((row for row, prompt in prompts.items() if prompt == self.prompt), None)
+        if row is None:
             return
-        row, choice = self.row, rows.choice
-        self.live = bool(rows.live_B[row])
+        choice = rows.choice
         masked: list[int] = []
         if choice is not None:
             columns = choice.masked_BK[row].nonzero().squeeze(1)

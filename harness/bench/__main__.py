@@ -98,8 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             options = _options(asked, arguments)
             for measured in run.measure_all(options):
-                paths = report.build(measured, options, console)
-                where = f"records: {measured.sheet.file.path}; report: {', '.join(map(str, paths))}"
+                paths = report.build(measured, options.results, options.reports, options.clock, console)
+                where = f"records: {measured.path}; report: {', '.join(map(str, paths))}"
                 console.print(where, soft_wrap=True, highlight=False)
         except (ValueError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -13,11 +13,12 @@ from rich.table import Table
 
 from harness.bench import predict, rooflines, tables
 from harness.bench.decode import BLOCK_SIZE
-from harness.bench.options import DTYPES, BenchOptions
-from harness.bench.run import Measured, lines, report_folder, report_stem
+from harness.bench.options import DTYPES
+from harness.bench.run import Measured, report_stem
 from harness.benchmarks import BENCHMARKS, benchmark
 from harness.engine import prompt_ids
 from harness.figures import benches
+from harness.results import Measurement, read, stored
 
 PROBLEMS = 50
 """Problems of a benchmark whose prompts give the mean length of all."""
@@ -33,26 +34,39 @@ class Part:
     notes: Sequence[str]
 
 
-def build(measured: Measured, options: BenchOptions, console: Console) -> list[Path]:
-    """Print a benchmark's tables and write their files; returns the paths."""
-    runs = tables.frame(lines(measured), options.clock)
+def build(measured: Measured, results: Path, reports: Path, clock: str, console: Console) -> list[Path]:
+    """Print a benchmark's tables and write their files; returns the paths.
+
+    Args:
+        results, reports: folders of all scales. clock: what tables count, of harness.bench.options.CLOCKS.
+    """
     where = f"{measured.subject.scale} scale, {measured.subject.name}"
     machine = f"{measured.hardware}, {measured.threads} CPU thread{'s' * (measured.threads > 1)}, {measured.dtype}"
-    machine += "; CPU seconds of the process, on a machine in use" if options.clock == "cpu" else ""
-    folder, stem = report_folder(options, measured), report_stem(measured)
+    machine += "; CPU seconds of the process, on a machine in use" if clock == "cpu" else ""
+    folder, stem = reports / measured.subject.scale, report_stem(measured.path)
     paths: list[Path] = []
-    for part in _PARTS[measured.bench](measured, runs, options):
+    for part in parts(measured, results, clock):
         console.print(
             to_rich(part, where), *(f"  {note}" for note in (*part.notes, f"Measured on: {machine}.")), sep="\n"
         )
-        name = stem + part.suffix
-        if part.suffix:
-            folder.mkdir(parents=True, exist_ok=True)
-            paths.append(folder / f"{name}.csv")
-            part.cells.to_csv(paths[-1], index=False, float_format="%.6g", lineterminator="\n")
-        else:
-            paths += benches.draw(measured.bench, part.cells, f"{part.title}, {where}", machine, folder, name)
-    return paths
+        if not part.suffix:
+            paths += benches.draw(measured.bench, part.cells, f"{part.title}, {where}", machine, folder, stem)
+        paths.append(write_cells(part, folder, stem))  # with the digits that short times need
+    return list(dict.fromkeys(paths))
+
+
+def parts(measured: Measured, results: Path, clock: str) -> list[Part]:
+    """Return the tables that a benchmark's records give."""
+    runs = tables.frame(read(measured.path, Measurement), clock)
+    return _PARTS[measured.bench](measured, runs, results)
+
+
+def write_cells(part: Part, folder: Path, stem: str) -> Path:
+    """Write a table's CSV file; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}{part.suffix}.csv"
+    part.cells.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    return path
 
 
 def to_rich(part: Part, where: str) -> Table:
@@ -77,7 +91,7 @@ def _text(row: pd.Series, name: str) -> str:
     return f"{text} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]" if f"{name}_low" in row.index else text
 
 
-def _decode(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> list[Part]:
+def _decode(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]:
     best, ratio = tables.keeps_up(runs)
     word = "not slower than" if ratio["ratio"] >= 1 else "SLOWER than"
     notes = [
@@ -93,12 +107,12 @@ def _decode(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> li
     return [Part(suffix="", title="Decoding at batch 1", cells=tables.decode(runs), notes=notes)]
 
 
-def _throughput(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> list[Part]:
+def _throughput(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]:
     notes = ["Lock-step: a batch ends with its slowest row. Refilled: a finished row's place goes to the next prompt."]
     return [Part(suffix="", title="Throughput over batch size", cells=tables.throughput(runs), notes=notes)]
 
 
-def _training(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> list[Part]:
+def _training(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]:
     notes = [
         "ratio to ntp: step time over that of NTP on the same tokens in the same way (ideal: at most 2).",
         "area: pairs of positions that the mask allows in a row; square: all pairs of its positions; growth: from "
@@ -109,7 +123,7 @@ def _training(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> 
     return [Part(suffix="", title="Cost of a training step", cells=tables.training(runs), notes=notes)]
 
 
-def _kernel(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> list[Part]:
+def _kernel(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]:
     copy = tables.ceiling(runs, "copy", "bytes")
     notes = [
         "gain: eager Categorical + max + sort (mode graph: in a CUDA graph) over sbd.kernels.statistics + sort.",
@@ -119,7 +133,7 @@ def _kernel(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> li
     return [Part(suffix="", title="The sampler's kernel", cells=tables.kernel(runs), notes=notes)]
 
 
-def _slowdown(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> list[Part]:
+def _slowdown(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]:
     subject = measured.subject
     full = dataclasses.replace(subject.shape, layers=subject.full_layers)
     predicted = rooflines.predictions(runs, full, measured.hardware, DTYPES[measured.dtype])
@@ -143,23 +157,21 @@ def _slowdown(measured: Measured, runs: pd.DataFrame, options: BenchOptions) -> 
             f"Measured with {subject.shape.layers} of {subject.full_layers} layers and without any, and scaled to full "
             "depth: seconds are extrapolated, not measured."
         )
-    parts = [Part(suffix="", title="Slowdown of a block's forward", cells=cells, notes=notes)]
-    expected = predict.speedups(_traces(measured, options), timed, BLOCK_SIZE)
+    found = [Part(suffix="", title="Slowdown of a block's forward", cells=cells, notes=notes)]
+    expected = predict.speedups(_traces(measured, results), timed, BLOCK_SIZE)
     if len(expected):
         note = (
             f"predicted: Eq. 16 with the times above, k = {BLOCK_SIZE}, batch 1. measured: decoding seconds a token, "
             "AR over SBD, from the decode benchmark, or from Table 1's timings where this machine made them."
         )
-        parts.append(Part(suffix="-eq16", title="Wall-clock speedup, Eq. 16", cells=expected, notes=[note]))
-    return parts
+        found.append(Part(suffix="-eq16", title="Wall-clock speedup, Eq. 16", cells=expected, notes=[note]))
+    return found
 
 
-def _traces(measured: Measured, options: BenchOptions) -> list[predict.Trace]:
+def _traces(measured: Measured, results: Path) -> list[predict.Trace]:
     """Return what was decoded with this model: the decode benchmark on this machine, and the records of Table 1."""
-    from harness.results import Measurement, read, stored
-
-    subject, here = measured.subject, measured.sheet.file.path
-    path = here.with_name(here.name.replace("slowdown-", "decode-", 1))
+    subject = measured.subject
+    path = measured.path.with_name(measured.path.name.replace("slowdown-", "decode-", 1))
     traces = predict.from_decode(tables.frame(read(path, Measurement))) if stored(path) else []
     if subject.tokenizer is not None:
         lengths = {}
@@ -167,12 +179,12 @@ def _traces(measured: Measured, options: BenchOptions) -> list[predict.Trace]:
             problems = benchmark(name).problems(PROBLEMS)
             lengths[name] = sum(len(prompt_ids(subject.tokenizer, p.prompt)) for p in problems) / len(problems)
         traces += predict.from_records(
-            options.results, subject.scale, subject.name, lengths, (measured.hardware, measured.threads)
+            results, subject.scale, subject.name, lengths, (measured.hardware, measured.threads)
         )
     return traces
 
 
-_PARTS: dict[str, Callable[[Measured, pd.DataFrame, BenchOptions], list[Part]]] = {
+_PARTS: dict[str, Callable[[Measured, pd.DataFrame, Path], list[Part]]] = {
     "decode": _decode,
     "throughput": _throughput,
     "slowdown": _slowdown,

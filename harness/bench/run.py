@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,9 +14,9 @@ from harness import machine
 from harness.arms import run_id
 from harness.bench import baselines, ceilings, decode, kernel, slowdown, throughput, training
 from harness.bench.options import DTYPES, BenchOptions
-from harness.bench.subject import Subject, load_subject, prompts_of
+from harness.bench.subject import Identity, Subject, load_subject, prompts_of
 from harness.bench.turns import Case, Sheet, first_of_each_arm, measure, save_profiles
-from harness.results import ArmFile, Measurement, note
+from harness.results import ArmFile, Measurement, forget, note
 
 GRIDS = {
     "decode": ("prompts", "prompt_tokens", "new_tokens"),
@@ -33,11 +32,11 @@ KEPT = ("prompts", "step_batch")
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One benchmark's file and what a report needs to know about it."""
+    """One benchmark's file of records and what a report needs to know about it."""
 
     bench: str
-    subject: Subject
-    sheet: Sheet
+    subject: Identity
+    path: Path
     hardware: str
     threads: int
     dtype: str
@@ -69,7 +68,7 @@ def _measure(bench: str, subject: Subject, options: BenchOptions) -> Measured:
     folder = options.results / subject.scale / "bench" / place(facts["hardware"], facts["threads"], subject.device)
     path = folder / f"{bench}-{subject.name}-{dtype}.jsonl"
     if options.fresh:
-        path.unlink(missing_ok=True)
+        forget(path)
     file = ArmFile(path, Measurement, run_id(configuration))
     sheet = Sheet(file=file, scale=subject.scale, model=subject.name, bench=bench)
     cases = _cases(bench, subject, options)
@@ -81,7 +80,7 @@ def _measure(bench: str, subject: Subject, options: BenchOptions) -> Measured:
     if options.profile:
         save_profiles(cases, folder / "profiles" / path.stem, subject.device)
     return Measured(
-        bench=bench, subject=subject, sheet=sheet, hardware=facts["hardware"], threads=facts["threads"], dtype=dtype
+        bench=bench, subject=subject, path=path, hardware=facts["hardware"], threads=facts["threads"], dtype=dtype
     )
 
 
@@ -125,21 +124,6 @@ def place(hardware: str, threads: int, device: torch.device) -> str:
     return slug if device.type == "cuda" else f"{slug}-{threads}-thread{'s' * (threads > 1)}"
 
 
-def report_stem(measured: Measured) -> str:
-    """Return the name of a benchmark's report files."""
-    return f"bench-{measured.sheet.file.path.stem}-{measured.sheet.file.path.parent.name}"
-
-
-def lines(measured: Measured) -> list[Measurement]:
-    """Return all measurements of a benchmark's file."""
-    return list(measured.sheet.file.lines.values())
-
-
-def facts_of(measured: Measured) -> dict[str, Any]:
-    """Return what every report says about how it was made."""
-    return {"hardware": measured.hardware, "threads": measured.threads, "dtype": measured.dtype}
-
-
-def report_folder(options: BenchOptions, measured: Measured) -> Path:
-    """Return where a benchmark's report goes."""
-    return options.reports / measured.subject.scale
+def report_stem(records: Path) -> str:
+    """Return the name of the report files that a file of records gives."""
+    return f"bench-{records.stem}-{records.parent.name}"

@@ -97,6 +97,11 @@ def decoding_panel(fused: bool) -> Panel:
     )  # fmt: skip
 
 
+def all_panels() -> list[Panel]:
+    """Return the panels of Figure 3."""
+    return [training_panel(), decoding_panel(fused=True), decoding_panel(fused=False)]
+
+
 def points(panels: Sequence[Panel]) -> pd.DataFrame:
     """Return one row for each query and key of each panel."""
     return pd.DataFrame(
@@ -110,7 +115,7 @@ def points(panels: Sequence[Panel]) -> pd.DataFrame:
 
 def draw(folder: Path) -> list[Path]:
     """Draw Figure 3 and write it with its cells; returns the paths."""
-    panels = [training_panel(), decoding_panel(fused=True), decoding_panel(fused=False)]
+    panels = all_panels()
     with style.canvas(style.COLUMN, 2.95) as figure:
         grid = figure.add_gridspec(2, 2, width_ratios=(16, 12), height_ratios=(8, 5))
         for panel, place in zip(panels, (grid[:, 0], grid[0, 1], grid[1, 1]), strict=True):

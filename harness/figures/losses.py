@@ -59,6 +59,15 @@ def published() -> pd.DataFrame:
     return frame[["source", "run", "tokens", "loss_median", "loss_min", "loss_max"]]
 
 
+def points(logs: Mapping[str, Path]) -> pd.DataFrame:
+    """Return the paper's curves and ours: run (a key of RUNS) -> its losses.jsonl.
+
+    Raises:
+        ValueError: where a log is damaged.
+    """
+    return pd.concat([published(), *(read(log, RUNS[run]) for run, log in logs.items())], ignore_index=True)
+
+
 def draw(logs: Mapping[str, Path], missing: Mapping[str, str], where: str, folder: Path) -> list[Path]:
     """Draw Figure 4 and write it with its points; returns the paths.
 
@@ -68,7 +77,7 @@ def draw(logs: Mapping[str, Path], missing: Mapping[str, str], where: str, folde
     Raises:
         ValueError: where a log is damaged.
     """
-    shown = pd.concat([published(), *(read(log, RUNS[run]) for run, log in logs.items())], ignore_index=True)
+    shown = points(logs)
     with style.canvas(style.COLUMN, 2.35) as figure:
         axes = figure.subplots(1, 2)
         for ax, source, unit in zip(axes, ("paper", "ours"), (1e12, 1e6), strict=True):

@@ -1,8 +1,10 @@
-"""Makes every committed table again from the records, in a scratch folder, and compares cell by cell."""
+"""Makes every committed table again from records, measurements and training logs, and compares cell by cell."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from harness import layout, sweeps, tables
-from harness.arms import MODELS
+from harness.arms import MODELS, checkpoint_of
 from harness.benchmarks import BENCHMARKS
-from harness.results import stored
+from harness.results import read_manifest, stored
 from harness.review.places import Places
 from harness.sweeps import AR, LENGTHS
 
@@ -48,7 +50,7 @@ def verify_tables(places: Places) -> Outcome:
     for committed in sorted(places.reports.glob("*.csv")) if places.reports.is_dir() else []:
         if committed.stem == "table1_pooled":
             continue  # made and compared together with table1
-        maker = MAKERS.get(committed.stem)
+        maker = _bench if committed.stem.startswith("bench-") else MAKERS.get(committed.stem)
         if maker is None:
             left_out.append(f"{committed.name}: not made from records")
             continue
@@ -160,6 +162,22 @@ def _figure1(places: Places, committed: Path, scratch: Path) -> None:
     _save(speedups.points(pd.concat(frames, ignore_index=True)), scratch / "figure1.csv")
 
 
+def _figure3(places: Places, committed: Path, scratch: Path) -> None:
+    from harness.figures import attention
+
+    _save(attention.points(attention.all_panels()), scratch / "figure3.csv")
+
+
+def _figure4(places: Places, committed: Path, scratch: Path) -> None:
+    from harness.figures import losses
+
+    logs = {}
+    for run in losses.RUNS:
+        with contextlib.suppress(ValueError):  # a checkpoint that is not there has no line
+            logs[run] = checkpoint_of(next(iter(MODELS)), run, None) / "losses.jsonl"
+    _save(losses.points(logs), scratch / "figure4.csv")
+
+
 def _tradeoff(number: str) -> Callable[[Places, Path, Path], None]:
     """Return what makes the points of Figure 5, 12 or 13 again."""
 
@@ -181,6 +199,29 @@ def _tradeoff(number: str) -> Callable[[Places, Path, Path], None]:
     return make
 
 
+def _bench(places: Places, committed: Path, scratch: Path) -> None:
+    """Make a benchmark's CSV again, with the clock that was asked for: the one that gives it, else the wall's."""
+    from harness.bench import report
+    from harness.bench.options import CLOCKS
+    from harness.bench.run import Measured, report_stem
+    from harness.bench.subject import identity_of
+
+    stem, suffix = re.fullmatch(r"(.+?)(-eq16)?", committed.stem).groups("")  # type: ignore[union-attr]
+    path = next((one for one in (places.records / "bench").rglob("*.jsonl") if report_stem(one) == stem), None)
+    entries = [run for run in read_manifest(path.parent) if run.get("file") == path.name] if path else []
+    if path is None or not entries:
+        raise ValueError(f"no records, or no manifest of theirs, in {str(places.records / 'bench')!r}")
+    how = entries[-1]["configuration"]
+    measured = Measured(
+        bench=how["bench"], subject=identity_of(how["model"], how["weights"]), path=path, dtype=how["dtype"],
+        hardware=how["hardware"], threads=how["threads"],
+    )  # fmt: skip
+    for clock in reversed(CLOCKS):
+        for part in report.parts(measured, places.out / "results", clock):
+            if part.suffix == suffix and compare(committed, report.write_cells(part, scratch, stem))[0] == []:
+                return
+
+
 def _save(points: pd.DataFrame, path: Path) -> None:
     points.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
 
@@ -189,6 +230,8 @@ MAKERS: dict[str, Callable[[Places, Path, Path], None]] = {
     "table1": _table1,
     "table2": _table2,
     "figure1": _figure1,
+    "figure3": _figure3,
+    "figure4": _figure4,
     **{f"figure{number}": _tradeoff(number) for number in ("5", "12", "13")},
 }
 """Name of a committed CSV -> what makes its files again: (places, the committed CSV, scratch folder)."""

@@ -87,13 +87,18 @@ def test_verified_decoding_can_be_watched(tiny: Build, prompts: list[Tensor]) ->
         assert all(place >= before for place in step.masked), "a final token was drafted again"
 
 
-def test_a_row_of_a_batch_is_recorded_as_if_it_were_alone(tiny: Build, prompts: list[Tensor]) -> None:
-    model, settings = tiny("llama"), {"gamma": 3.0, "block_size": 4, "max_new_tokens": 20, "eos_token_id": 7}
-    alone, among = Recorder(), Recorder(row=2)
-    generate(model, [prompts[2]], watch=alone, **settings)
-    generate(model, prompts, watch=among, **settings)
+@pytest.mark.parametrize("how", [{"decoding": "ar"}, {"gamma": 3.0}, {"verify": True}], ids=["ar", "sbd", "verified"])
+@pytest.mark.parametrize("max_rows", [None, 2], ids=["all at once", "in turns"])
+def test_a_prompt_of_a_batch_is_recorded_as_if_it_were_alone(
+    tiny: Build, prompts: list[Tensor], how: dict[str, object], max_rows: int | None
+) -> None:
+    model, settings = tiny("llama"), {"block_size": 4, "max_new_tokens": 20, "eos_token_id": 7} | how
 
     def essence(steps: list[Step]) -> list[tuple]:
-        return [(step.masked, step.tokens, step.revealed, step.known) for step in steps if step.masked]
+        return [(step.kind == "prefill", step.masked, step.tokens, step.revealed, step.known) for step in steps]
 
-    assert essence(among.steps) == essence(alone.steps)
+    for index, prompt in enumerate(prompts):
+        alone, among = Recorder(), Recorder(prompt=index)
+        generate(model, [prompt], watch=alone, **settings)
+        generate(model, prompts, watch=among, max_rows=max_rows, **settings)
+        assert essence(among.steps) == essence(alone.steps)
