@@ -25,25 +25,25 @@ class Placement:
         slot_RQ: where each token is stored.
         position_RQ: what the position embedding sees: the slot, but never past the model's last position. (Only padding
             and masks behind the token budget can lie there.)
-        limit_RQ: each token attends to the slots 0..limit-1.
+        limit_RQ: each token attends to the slots 0..limit-1; None where all see the whole span.
         span: S, the number of slots that any token of the forward may see.
-        whole: every token of a row that takes part sees all of the span, as the host knows.
     """
 
     slot_RQ: Tensor
     position_RQ: Tensor
-    limit_RQ: Tensor
+    limit_RQ: Tensor | None
     span: int
-    whole: bool = False
 
     def hidden(self) -> Tensor:
         """Return the mask of Fig. 10 as a boolean (R, Q, S), True where a token may NOT attend to a slot."""
+        if self.limit_RQ is None:
+            return torch.zeros(*self.slot_RQ.shape, self.span, dtype=torch.bool, device=self.slot_RQ.device)
         return torch.arange(self.span, device=self.limit_RQ.device) >= self.limit_RQ.unsqueeze(-1)
 
     def mask(self, dtype: torch.dtype, copies: int = 1) -> Tensor:
         """Return the same as an additive mask (R, 1, copies * Q, S); one zero, expanded, where nothing is hidden."""
         rows, width = self.slot_RQ.shape
-        if self.whole:
+        if self.limit_RQ is None:
             return torch.zeros(1, dtype=dtype, device=self.slot_RQ.device).expand(rows, 1, copies * width, self.span)
         return (self.hidden().to(dtype) * torch.finfo(dtype).min).unsqueeze(1).repeat(1, 1, copies, 1)
 
@@ -70,7 +70,7 @@ class KVCache(Cache):
         self.sharing = sharing
         self.rows, self.capacity, self.positions, self.dtype = rows, capacity, positions, dtype
         self.length_B = torch.zeros(rows, dtype=torch.long, device=device)
-        self._storage: dict[int, tuple[Tensor, Tensor]] = {}
+        self._storage: dict[int, tuple[Tensor, Tensor]] = {}  # layer -> keys, values: (B, H, capacity, D), slot by slot
         self._index: Tensor | None = None
         self._row_R: Tensor | None = None
         self._span = 0
@@ -101,11 +101,13 @@ class KVCache(Cache):
         column_Q = torch.arange(width, device=self.length_B.device)
         offset_RQ = column_Q + (real_R1 - width)
         slot_RQ = length_R1 + offset_RQ.remainder(width)
-        limit_RQ = torch.where(column_Q >= width - block, length_R1 + real_R1, slot_RQ + 1)
-        limit_RQ = limit_RQ.masked_fill(offset_RQ < 0, 1)
+        limit_RQ = None
+        if not whole:
+            limit_RQ = torch.where(column_Q >= width - block, length_R1 + real_R1, slot_RQ + 1)
+            limit_RQ = limit_RQ.masked_fill(offset_RQ < 0, 1)
         self._index = (slot_RQ + first_slot_R1).flatten()
         position_RQ = slot_RQ.clamp(max=self.positions - 1)
-        return Placement(slot_RQ=slot_RQ, position_RQ=position_RQ, limit_RQ=limit_RQ, span=span, whole=whole)
+        return Placement(slot_RQ=slot_RQ, position_RQ=position_RQ, limit_RQ=limit_RQ, span=span)
 
     def commit(self, count_R: Tensor) -> None:
         """Keep the first `count_R` tokens of each row of the last forward."""
@@ -137,12 +139,17 @@ class KVCache(Cache):
         return self._span
 
     def _allocate(self, states: Tensor) -> Tensor:
-        return states.new_zeros(self.rows * self.capacity, states.shape[1], states.shape[3])
+        heads, size = states.shape[1], states.shape[3]
+        return states.new_zeros(self.rows, self.capacity, heads, size).transpose(1, 2)
 
     def _write(self, storage: Tensor, states: Tensor) -> Tensor:
-        assert self._index is not None
-        storage.index_copy_(0, self._index.to(storage.device), states.transpose(1, 2).flatten(0, 1))
-        shown = storage.unflatten(0, (self.rows, self.capacity))[:, : self._span]
-        if self._row_R is not None:
-            shown = shown.index_select(0, self._row_R.to(storage.device))
-        return shown.transpose(1, 2)
+        index, row_R = self._index, self._row_R
+        assert index is not None
+        if index.device != storage.device:
+            index, row_R = index.to(storage.device), None if row_R is None else row_R.to(storage.device)
+        if self.rows == 1:
+            storage.index_copy_(2, index, states)
+        else:
+            storage.transpose(1, 2).flatten(0, 1).index_copy_(0, index, states.transpose(1, 2).flatten(0, 1))
+        shown = storage[:, :, : self._span]
+        return shown if row_R is None else shown.index_select(0, row_R)
