@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+MOST_TICKS = 5
+"""Of an axis in powers of two; more would touch each other in a narrow panel."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """One line of a panel.
@@ -92,6 +96,8 @@ def _widen(ax: Axes, right_share: float, left_share: float) -> None:
     if ax.get_xscale() == "log":
         ratio = right / left
         powers = [2**n for n in range(20) if left <= 2**n <= right]
+        step = -(-len(powers) // MOST_TICKS)
+        powers = powers[(len(powers) - 1) % step :: step] if powers else []
         ax.set_xlim(left * ratio ** (-left_share / inner), right * ratio ** (right_share / inner))
         ax.set_xticks(powers, [f"{power:g}" for power in powers])
         ax.xaxis.set_minor_locator(NullLocator())
