@@ -38,12 +38,6 @@ def load(checkpoint: Path, device: str, decodings: set[str]) -> Engine:
     )
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> torch.Tensor:
-    """Return the prompt's token ids (L,) as training saw them: a start token where there is one, then the text."""
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return torch.tensor(start + tokenizer.encode(prompt, add_special_tokens=False), dtype=torch.long)
-
-
 def check_positions(engine: Engine, arm: Arm, prompts: Sequence[torch.Tensor]) -> None:
     """Refuse a model with room for none of these prompts and the budget; one long prompt is its own item's matter.
 

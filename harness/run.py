@@ -15,9 +15,10 @@ from transformers import PreTrainedTokenizerBase
 
 from harness import machine
 from harness.arms import Arm
-from harness.engine import Engine, check_positions, generate, load, prompt_ids
+from harness.engine import Engine, check_positions, generate, load
 from harness.judging import judge
 from harness.mini import Problem, Score
+from harness.prompts import prompt_ids
 from harness.results import ArmFile, Record, note
 from sbd.generate import Generation
 

@@ -20,8 +20,9 @@ from tqdm.auto import tqdm
 
 from harness import machine
 from harness.arms import Arm, run_id
-from harness.engine import Engine, generate, load, prompt_ids
+from harness.engine import Engine, generate, load
 from harness.mini import Problem
+from harness.prompts import prompt_ids
 from harness.results import ArmFile, Timing, note
 
 REPEATS = 3

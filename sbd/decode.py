@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from sbd.autoregressive import AutoregressiveEngine
 from sbd.engine import Engine
 from sbd.graphs import CudaCapture
 from sbd.ledger import KINDS, Ledger
@@ -97,9 +98,16 @@ def decode(
     )
 
 
+def engine_kind(settings: Settings) -> type[Engine]:
+    """Return the engine that decodes in this way."""
+    if settings.decoding == "ar":
+        return AutoregressiveEngine
+    return VerifiedEngine if settings.verify else Engine
+
+
 def _engine(model: PreTrainedModel, settings: Settings, count: int, longest: int, cuda_graphs: bool) -> Engine:
     """Return an engine for `count` rows: a new one, or on CUDA the one that served such a call before."""
-    kind = VerifiedEngine if settings.verify else Engine
+    kind = engine_kind(settings)
     graphs = cuda_graphs and model.device.type == "cuda" and settings.temperature == 0
     if not graphs or torch.is_autocast_enabled("cuda"):
         return kind(model, settings, count=count, longest=longest)

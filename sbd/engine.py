@@ -1,7 +1,8 @@
-"""Algs. 2 and 3 and the autoregressive decoder in one engine: rows of a batch advance, stop and are charged each alone.
+"""Algs. 2 and 3: the engine that all decoders share, whose rows advance, stop and are charged each alone.
 
 Knows the model's forward, its cache, the rows, who sits in them and the clock; knows nothing of how rows choose their
 tokens. Each decoding forward is one step on storage that never moves, followed by one report to the host.
+sbd.autoregressive and sbd.verified change what a step does, and nothing else.
 
 Alg. 3, k = 4: a row with a finished block b commits it (causal) in the forward that starts its next block; a row still
 inside its block has padding there. Without any row to commit, the forward is k wide.
@@ -9,7 +10,7 @@ inside its block has padding there. Without any row to commit, the forward is k 
     row 0   b0 b1 b2 b3 | m  m  m  m      fused: b enters the cache, the next block starts
     row 1   .  .  .  .  | c0 m  c2 m      block: the row goes on revealing c
 
-Shapes: B rows, R rows of new prompts, K positions of a block (1 for AR), L prompt length, S numbers of a report.
+Shapes: B rows, R rows of new prompts, K positions of a block, L prompt length, S numbers of a report.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class Engine:
         return 2 * self.width if kind == "fused" else self.width
 
     def _prefill(self, admitted: dict[int, int]) -> None:
-        """Seat prompts and fill the cache with them (causal); AR reads its first token from the last logits."""
+        """Seat prompts and fill the cache with them (causal)."""
         device = self.cache.length_B.device
         row_R = torch.tensor(list(admitted), device=device)
         self.cache.clear(row_R)
@@ -127,8 +128,8 @@ class Engine:
             real_R = (length_R - (length - end)).clamp(min=0, max=ids.shape[1])
             logits = forward(self.model, self.cache, ids, block=0, keep=1, real_B=real_R, span=end, row_R=some_R)
             self.cache.commit(real_R)
-            if end == length and self.settings.decoding == "ar":
-                self._reveal_first(logits, row_R)
+            if end == length:
+                self._prefilled(logits, row_R)
             reading = {row: admitted[row] for row, own in zip(admitted, lengths, strict=True) if own > length - end}
             for prompt in reading.values():
                 self.seats.answers[prompt].nfe["prefill"] += 1
@@ -143,11 +144,8 @@ class Engine:
         self.rows.admit(row_R)
         return prompts
 
-    def _reveal_first(self, logits_R1V: Tensor, row_R: Tensor) -> None:
-        """Reveal the first token of the rows that were prefilled."""
-        logits_B1V = logits_R1V.new_zeros(self.count, *logits_R1V.shape[1:]).index_copy_(0, row_R, logits_R1V)
-        taking_B = torch.zeros_like(self.rows.live_B).index_fill_(0, row_R, True)
-        self.rows.reveal(logits_B1V, taking_B, self.generator)
+    def _prefilled(self, logits_R1V: Tensor, row_R: Tensor) -> None:
+        """Prompts are in the cache; these are their last logits, of which set block decoding makes no use."""
 
     def _step(self) -> None:
         """Do one decoding forward with all rows, and read what came of it."""
@@ -168,13 +166,6 @@ class Engine:
         self._report()
 
     def _decode(self, step: Step) -> None:
-        """One forward and what it reveals."""
-        if self.settings.decoding == "ar":
-            self._decode_ar(step)
-        else:
-            self._decode_sbd(step)
-
-    def _decode_sbd(self, step: Step) -> None:
         """One forward of Alg. 3: commit finished blocks where there are any, and predict every row's block."""
         rows, k = self.rows, self.width
         place_BK = rows.place_BK()
@@ -187,15 +178,6 @@ class Engine:
         logits = self._forward(ids, step, block=k, keep=k, real_B=real_B)
         self.cache.commit(k * commit_B)
         rows.pending_B &= ~commit_B
-        rows.reveal(logits, live_B, self.generator)
-
-    def _decode_ar(self, step: Step) -> None:
-        """One forward of width 1: commit each row's last token and predict its next."""
-        rows = self.rows
-        live_B = rows.live_B
-        ids = rows.token_BN.gather(1, (rows.start_B - 1).clamp(min=0).unsqueeze(1))
-        logits = self._forward(ids, step, block=0, keep=1, real_B=live_B.long())
-        self.cache.commit(live_B.long())
         rows.reveal(logits, live_B, self.generator)
 
     def _forward(self, ids_BQ: Tensor, step: Step, *, block: int, keep: int, real_B: Tensor) -> Tensor:

@@ -151,14 +151,11 @@ class Rows:
 
     def task_B(self) -> Tensor:
         """Return each row's task in the next forward."""
-        if self.settings.decoding == "ar":
-            return AR * self.live_B
         return torch.where(self.pending_B, FUSED, BLOCK) * self.live_B
 
     def reach_B(self) -> Tensor:
         """Return how many tokens behind its cached past each row's next forward holds."""
-        ahead = 0 if self.settings.decoding == "ar" else self.width
-        return (ahead + self.width * self.pending_B) * self.live_B
+        return self.width * (1 + self.pending_B.long()) * self.live_B
 
     def report(self, length_B: Tensor) -> Tensor:
         """Return what the host has to know, (B, 4 + K): task, reason, known tokens, slots needed, the new tokens.
@@ -192,13 +189,7 @@ class Rows:
     def _choose(self, logits_NV: Tensor, masked_BK: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Return the predicted tokens (B, K) and which masked positions to reveal (B, K)."""
         s = self.settings
-        if s.decoding == "ar" and not self.watched:
-            return self._next_tokens(logits_NV, generator).view_as(masked_BK), masked_BK
-        read = statistics(logits_NV, temperature=s.temperature, suppressed_S=self.suppressed_S)
-        if s.decoding == "ar":
-            token_BK = self._next_tokens(logits_NV, generator).view_as(masked_BK)
-            self.choice = self._chosen(masked_BK, masked_BK, token_BK, read)
-            return token_BK, masked_BK
+        read = self._read(logits_NV)
         drawn = s.temperature > 0 and not s.verify  # a draft is best made of the likeliest tokens
         token_N = self._next_tokens(logits_NV, generator) if drawn else read.argmax_N
         entropy_BK, confidence_BK = read.entropy_N.view_as(masked_BK), read.confidence_N.view_as(masked_BK)
@@ -207,6 +198,10 @@ class Rows:
         if self.watched:
             self.choice = self._chosen(masked_BK, reveal_BK, token_BK, read)
         return token_BK, reveal_BK
+
+    def _read(self, logits_NV: Tensor) -> Statistics:
+        """Return entropy, argmax and confidence of N distributions."""
+        return statistics(logits_NV, temperature=self.settings.temperature, suppressed_S=self.suppressed_S)
 
     def _chosen(self, masked_BK: Tensor, reveal_BK: Tensor, token_BK: Tensor, read: Statistics) -> Choice:
         return Choice(place_BK=self.place_BK(), masked_BK=masked_BK, reveal_BK=reveal_BK, token_BK=token_BK, read=read)

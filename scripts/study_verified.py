@@ -20,7 +20,7 @@ import sbd
 from harness import machine
 from harness.arms import weights_hash
 from harness.benchmarks import BENCHMARKS, Benchmark
-from harness.engine import prompt_ids
+from harness.prompts import prompt_ids
 
 OUT = Path("results/mini/verified")
 OTHER_SAMPLERS = {"eb_confidence": (0.1, 0.6), "factor": (0.5, 1.0), "threshold": (0.9, 0.5), "topk": (4.0, 8.0)}

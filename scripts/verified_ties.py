@@ -19,7 +19,7 @@ import torch
 import sbd
 from harness.arms import MODELS, SAMPLINGS, VERIFIED, checkpoint_of
 from harness.benchmarks import benchmark, of_scale
-from harness.engine import prompt_ids
+from harness.prompts import prompt_ids
 from harness.results import Record, read
 
 

@@ -12,16 +12,15 @@ ROOT = Path(__file__).parents[1]
 ORDER = {
     "sbd": [
         "masks", "noise", "loss", "samplers", "kernels", "attention", "cache", "ledger", "config", "model", "rows",
-        "seats", "graphs", "engine", "verified", "decode", "stops", "trace", "streaming", "generate", "roofline",
-        "training",
+        "seats", "graphs", "engine", "autoregressive", "verified", "decode", "stops", "trace", "streaming", "generate",
+        "roofline", "training",
     ],
     "harness": [
-        "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "judging", "arms", "results", "machine", "engine",
-        "run",
-        "wallclock",
+        "paper", "stats", "errata", "sandbox", "mini", "benchmarks", "prompts", "judging", "arms", "results", "machine",
+        "engine", "run", "wallclock",
         "evalplus_backend", "livecodebench",
         "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "choices", "options",
-        "table1", "likelihood", "table2", "studies", "bench", "review", "trace", "report", "reproduce",
+        "table1", "likelihood", "table2", "studies", "speed", "bench", "review", "trace", "report", "reproduce",
         "maths", "datasets", "lm_eval_hook", "lm_eval_answers", "lm_eval_checkpoint", "lm_eval_requests", "tasks",
         "lm_eval_model",
     ],
@@ -31,7 +30,8 @@ ORDER = {
 WRITERS = {"run", "wallclock", "engine", "likelihood", "bench"}
 """Modules of harness that make records; what judges records must not import them."""
 JUDGES = {
-    "stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "review", "report",
+    "stats", "errata", "render", "tables", "layout", "rooflines", "audit", "sweeps", "figures", "speed", "review",
+    "report",
 }  # fmt: skip
 
 

@@ -13,8 +13,10 @@ from rich.console import Console
 from transformers.utils import logging
 
 from harness.arms import MODELS
-from harness.bench import report, run
-from harness.bench.options import BENCHES, CLOCKS, DTYPES, RANDOM_SHAPES, BenchOptions
+from harness.bench import run
+from harness.bench.options import BENCHES, RANDOM_SHAPES, BenchOptions
+from harness.speed import report
+from harness.speed.measured import CLOCKS, DTYPES
 
 WIDTH = 200
 """Columns of the tables where the output is no terminal."""

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 import sbd
+from harness.arms import BLOCK_SIZE
 from harness.bench.baselines import Baseline
 from harness.bench.subject import Prompt, Subject
 from harness.bench.turns import Case
 from sbd.generate import Generation
 
-BLOCK_SIZE = 16
 PACES = (2, 4, 8)
 """Tokens a forward of the arms with random weights."""
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.arms import MODELS
+from harness.speed.measured import CLOCKS, DTYPES
 from sbd.roofline import SHAPES
 
 BENCHES = ("decode", "throughput", "slowdown", "training", "kernel")
-CLOCKS = ("wall", "cpu")
-DTYPES = {"float32": "fp32", "bfloat16": "bf16"}
-"""Arithmetic that can be asked for, and its name in sbd.roofline."""
 
 RANDOM_SHAPES = tuple(name for name, shape in SHAPES.items() if shape.vocab)
 """Shapes of SHAPES that a model can be built from: those with an embedding."""

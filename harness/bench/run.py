@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from harness import machine
 from harness.arms import run_id
 from harness.bench import baselines, ceilings, decode, kernel, slowdown, throughput, training
-from harness.bench.options import DTYPES, BenchOptions
-from harness.bench.subject import Identity, Subject, load_subject, prompts_of
+from harness.bench.options import BenchOptions
+from harness.bench.subject import Subject, load_subject, prompts_of
 from harness.bench.turns import Case, Sheet, first_of_each_arm, measure, save_profiles
 from harness.results import ArmFile, Measurement, forget, note
+from harness.speed.measured import DTYPES, Measured
 
 GRIDS = {
     "decode": ("prompts", "prompt_tokens", "new_tokens"),
@@ -28,18 +27,6 @@ GRIDS = {
 """Options that decide what a benchmark's lines mean, besides the settings that each line carries."""
 KEPT = ("prompts", "step_batch")
 """Those of them that count for real weights too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One benchmark's file of records and what a report needs to know about it."""
-
-    bench: str
-    subject: Identity
-    path: Path
-    hardware: str
-    threads: int
-    dtype: str
 
 
 def measure_all(options: BenchOptions) -> Iterator[Measured]:
@@ -122,8 +109,3 @@ def place(hardware: str, threads: int, device: torch.device) -> str:
     """Return the folder name of a machine: its hardware, and on a CPU the threads used."""
     slug = re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
     return slug if device.type == "cuda" else f"{slug}-{threads}-thread{'s' * (threads > 1)}"
-
-
-def report_stem(records: Path) -> str:
-    """Return the name of the report files that a file of records gives."""
-    return f"bench-{records.stem}-{records.parent.name}"

@@ -5,29 +5,24 @@ Shapes: L prompt length.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 import sbd
 from harness.arms import MODELS, checkpoint_of, weights_hash
 from harness.bench.options import BenchOptions
 from harness.benchmarks import REASONING, benchmark, of_scale
-from harness.engine import prompt_ids
+from harness.prompts import prompt_ids
+from harness.speed.measured import SCALES, Identity
 from sbd.model import SBDConfig, attached_config
 from sbd.roofline import SHAPES, ModelShape, shape_from_config
 
 POSITIONS = 131072
 """Positions of a model with random weights."""
-
-SCALES = {"smollm2-135m": "small", "llama-3.1-8b": "paper", "qwen3-8b": "paper"}
-"""Scale that each random shape belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +32,6 @@ class Prompt:
     ids_L: Tensor
     new_tokens: int
     gamma_low: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """A model as reports know it, without its weights.
-
-    Args:
-        name: as file names and tables have it. scale: "mini", "small" or "paper". weights: their hash, or "random".
-        shape: of the model as it is. full_layers: depth of the shape it stands for.
-        tokenizer: None for random weights, whose prompts are random too and have no end token.
-    """
-
-    name: str
-    scale: str
-    weights: str
-    shape: ModelShape
-    full_layers: int
-    tokenizer: PreTrainedTokenizerBase | None
-
-    @property
-    def random(self) -> bool:
-        """Whether the weights are random, so that what is decoded means nothing."""
-        return self.tokenizer is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,28 +78,6 @@ def load_subject(options: BenchOptions) -> Subject:
     return Subject(
         name=name if name in MODELS else folder.resolve().name, scale=scale, weights=weights, model=model, shape=shape,
         full_layers=shape.layers, tokenizer=sbd.load_tokenizer(folder),
-    )  # fmt: skip
-
-
-def identity_of(name: str, weights: str) -> Identity:
-    """Return what is known of a model that was measured, by what its manifest calls it.
-
-    Raises:
-        ValueError: where that is neither a shipped model with its weights of then nor a shape with random weights.
-    """
-    if name in MODELS and weights_hash(folder := checkpoint_of(name, "sbd", None)) == weights:
-        shape = shape_from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")), name=folder.name)
-        return Identity(
-            name=name, scale="mini", weights=weights, shape=shape, full_layers=shape.layers,
-            tokenizer=sbd.load_tokenizer(folder),
-        )  # fmt: skip
-    label = re.fullmatch(r"(.+?)-random(?:-(\d+)of\d+)?", name)
-    if weights != "random" or label is None or label[1] not in SHAPES:
-        raise ValueError(f"the checkpoint {name!r} with weights {weights} is not at hand")
-    full = SHAPES[label[1]]
-    return Identity(
-        name=name, scale=SCALES[label[1]], weights=weights, full_layers=full.layers, tokenizer=None,
-        shape=dataclasses.replace(full, name=name, layers=int(label[2] or full.layers)),
     )  # fmt: skip
 
 

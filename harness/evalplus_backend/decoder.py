@@ -16,7 +16,8 @@ from evalplus.provider.base import DecoderBase
 from evalplus.provider.utility import EOS, extra_eos_for_direct_completion, make_raw_chat_prompt
 
 import sbd
-from harness.engine import Engine, prompt_ids
+from harness.engine import Engine
+from harness.prompts import prompt_ids
 from sbd.generate import Generation
 
 INSTRUCTION = (

@@ -80,6 +80,7 @@ def draw(logs: Mapping[str, Path], missing: Mapping[str, str], where: str, folde
     shown = points(logs)
     with style.canvas(style.COLUMN, 2.35) as figure:
         axes = figure.subplots(1, 2)
+        axes[1].set_yscale("log")  # without its gradient our loss rises a thousandfold
         for ax, source, unit in zip(axes, ("paper", "ours"), (1e12, 1e6), strict=True):
             _panel(ax, shown[shown["source"] == source], unit)
         axes[0].set_title("paper: 3B, last tenth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -76,14 +77,15 @@ def label_ends(ax: Axes, curves: Sequence[Curve], *, share: float = 0.25) -> Non
         share: part of the panel's width that the labels may take.
     """
     _widen(ax, share, 0.22 if any(curve.notes and curve.side == "left" for curve in curves) else 0.0)
-    low, high = ax.get_ylim()
+    bend, unbend = (math.log10, lambda y: 10**y) if ax.get_yscale() == "log" else (float, float)
+    low, high = map(bend, ax.get_ylim())
     named = [curve for curve in curves if curve.label]
     ends = [curve.points.iloc[int(curve.points["x"].argmax())] for curve in named]
-    heights = style.spread([float(end["y"]) for end in ends], 0.085 * (high - low))
+    heights = style.spread([bend(end["y"]) for end in ends], 0.085 * (high - low))
     for curve, end, height in zip(named, ends, heights, strict=True):
         ax.annotate(
-            curve.label, (float(end["x"]), height), xytext=(5, 0), va="center", textcoords="offset points", fontsize=6,
-            color=curve.look[0], annotation_clip=False,
+            curve.label, (float(end["x"]), unbend(height)), xytext=(5, 0), va="center", textcoords="offset points",
+            fontsize=6, color=curve.look[0], annotation_clip=False,
         )  # fmt: skip
 
 

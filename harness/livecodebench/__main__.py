@@ -16,7 +16,7 @@ import torch
 import sbd
 from harness import machine, sandbox
 from harness.arms import run_id, weights_hash
-from harness.engine import Engine, prompt_ids
+from harness.engine import Engine
 from harness.livecodebench import (
     SELECTIONS,
     Problem,
@@ -28,6 +28,7 @@ from harness.livecodebench import (
     load,
     summarise,
 )
+from harness.prompts import prompt_ids
 from harness.results import ArmFile, Record, note
 from sbd.model import SBDConfig
 

@@ -201,10 +201,8 @@ def _tradeoff(number: str) -> Callable[[Places, Path, Path], None]:
 
 def _bench(places: Places, committed: Path, scratch: Path) -> None:
     """Make a benchmark's CSV again, with the clock that was asked for: the one that gives it, else the wall's."""
-    from harness.bench import report
-    from harness.bench.options import CLOCKS
-    from harness.bench.run import Measured, report_stem
-    from harness.bench.subject import identity_of
+    from harness.speed import report
+    from harness.speed.measured import CLOCKS, Measured, identity_of, report_stem
 
     stem, suffix = re.fullmatch(r"(.+?)(-eq16)?", committed.stem).groups("")  # type: ignore[union-attr]
     path = next((one for one in (places.records / "bench").rglob("*.jsonl") if report_stem(one) == stem), None)

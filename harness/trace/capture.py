@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 import sbd
-from harness.engine import prompt_ids
+from harness.prompts import prompt_ids
 from harness.trace.cut import BOUNDS, ranks
 from harness.trace.subject import Subject
 from sbd.generate import Generation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -111,18 +112,35 @@ def test_random_weights_are_paced() -> None:
 
 def test_throughput_decodes_every_prompt_in_batches(real: subject.Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = [subject.Prompt(ids_L=torch.tensor([9 + i, 6, 7]), new_tokens=4, gamma_low=0.1) for i in range(3)]
-    calls: list[tuple[int, int | None]] = []
+    calls: list[tuple[int, int | None, bool]] = []
     original = sbd.generate
 
-    def generate(model: Any, ids: Any, *, max_rows: int | None = None, **rest: Any) -> Any:
-        calls.append((len(ids), max_rows))
-        return original(model, ids, **rest)
+    def generate(model: Any, ids: Any, *, max_rows: int | None = None, refill: bool = True, **rest: Any) -> Any:
+        calls.append((len(ids), max_rows, refill))
+        return original(model, ids, max_rows=max_rows, refill=refill, **rest)
 
     monkeypatch.setattr(sbd, "generate", generate)
-    runs = {c.arm: c.run() for c in throughput.cases(real, prompts, (2,))}
-    assert set(runs) == {"ar lock-step", "ar refilled", "sbd lock-step", "sbd refilled"}
-    assert calls == [(2, None), (1, None), (3, 2)] * 2
+    cases = throughput.cases(real, prompts, (2,))
+    runs = {c.arm: c.run() for c in cases}
+    assert set(runs) == {f"{name} {how}" for name in ("ar", "sbd", "verified") for how in ("lock-step", "refilled")}
+    assert calls == [(3, 2, False), (3, 2, True)] * 3
     assert runs["ar lock-step"]["tokens"] == runs["ar refilled"]["tokens"]
+    assert [c.cost()["differing"] for c in cases] == [0] * 6, "in float32, with these few tokens"
+    assert ["tie_nats" in c.cost() for c in cases] == [True, True, False, False, True, True]
+
+
+def test_a_prompt_that_a_batch_answers_differently_is_counted_with_its_tie(real: subject.Subject) -> None:
+    prompt = subject.Prompt(ids_L=torch.tensor([9, 6, 7]), new_tokens=4, gamma_low=0.1)
+    load = throughput.Load(subject=real, prompts=[prompt], batch=1, refill=True, arguments={"decoding": "ar"})
+    load.run()
+    assert load.last is not None
+    changed = load.last.tokens[0].clone()
+    right, changed[2] = int(changed[2]), (changed[2] + 1) % 50
+    load.last = dataclasses.replace(load.last, tokens=[changed])
+    with torch.no_grad():
+        logits_V = real.model(input_ids=torch.cat([prompt.ids_L, changed[:2]])[None]).logits[0, -1]
+    gap = abs(float(logits_V[right] - logits_V[changed[2]]))
+    assert load.compare() == {"differing": 1, "tie_nats": pytest.approx(gap)}
 
 
 def test_forwards_have_their_widths_and_leave_the_model_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The tables of harness.bench from made-up measurements: ratios, spreads, rooflines and Eq. 16 against hand counts."""
+"""The tables of harness.speed from made-up measurements: ratios, spreads, rooflines and Eq. 16 against hand counts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import results, stats
-from harness.bench import predict, rooflines, tables
 from harness.figures import benches
 from harness.results import Measurement, Record, Timing
+from harness.speed import predict, rooflines, tables
 from sbd.roofline import HARDWARE, SHAPES, Hardware, Roofline
 
 SHAPE = SHAPES["smollm2-135m"]

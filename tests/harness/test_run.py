@@ -14,7 +14,8 @@ import torch
 from harness import arms, engine, mini, run, wallclock
 from harness.arms import Arm
 from harness.benchmarks import BENCHMARKS, benchmark
-from harness.engine import load, prompt_ids
+from harness.engine import load
+from harness.prompts import prompt_ids
 from harness.results import ArmFile, Record, Timing, read
 from harness.run import run_grid
 from tests.harness.conftest import save_tiny_models

@@ -11,11 +11,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sbd import generate
-from sbd.decode import _engine
+from sbd.decode import _engine, engine_kind
 from sbd.engine import Engine
 from sbd.graphs import Capture, Graphs, Work
 from sbd.rows import Settings
-from sbd.verified import VerifiedEngine
 
 Build = Callable[..., PreTrainedModel]
 WAYS: dict[str, dict[str, Any]] = {
@@ -34,9 +33,8 @@ def run(
     model: PreTrainedModel, prompts: list[Tensor], capture: Capture | None, runs: int = 1, **options: Any
 ) -> tuple[Engine, list[list[int]]]:
     settings = Settings(max_new_tokens=30, mask_id=60, suppressed_ids=(60,), eos_ids=(3,), **options)
-    kind = VerifiedEngine if settings.verify else Engine
     with torch.inference_mode():
-        engine = kind(model, settings, count=2, longest=12, capture=capture)
+        engine = engine_kind(settings)(model, settings, count=2, longest=12, capture=capture)
         for _ in range(runs):
             engine.run(model, prompts)
     return engine, [answer.tokens for answer in engine.seats.answers]

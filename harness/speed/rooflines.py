@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.bench import tables
+from harness.speed import tables
 from sbd.roofline import HARDWARE, Hardware, ModelShape, Roofline
 
 SHEETS = {"H100": "h100", "H200": "h200", "A100": "a100", "B200": "b200", "L40S": "l40s"}

@@ -11,14 +11,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from harness.bench import predict, rooflines, tables
-from harness.bench.decode import BLOCK_SIZE
-from harness.bench.options import DTYPES
-from harness.bench.run import Measured, report_stem
+from harness.arms import BLOCK_SIZE
 from harness.benchmarks import BENCHMARKS, benchmark
-from harness.engine import prompt_ids
 from harness.figures import benches
+from harness.prompts import prompt_ids
 from harness.results import Measurement, read, stored
+from harness.speed import predict, rooflines, tables
+from harness.speed.measured import DTYPES, Measured, report_stem
 
 PROBLEMS = 50
 """Problems of a benchmark whose prompts give the mean length of all."""
@@ -108,7 +107,11 @@ def _decode(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]
 
 
 def _throughput(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]:
-    notes = ["Lock-step: a batch ends with its slowest row. Refilled: a finished row's place goes to the next prompt."]
+    notes = [
+        "Lock-step: a batch ends with its slowest row. Refilled: a finished row's place goes to the next prompt.",
+        "differing: prompts whose tokens are not those they get alone, since a batch rounds differently; tie nats: the "
+        "widest gap between the logits of two tokens where they part (next-token decoding and verified alone).",
+    ]
     return [Part(suffix="", title="Throughput over batch size", cells=tables.throughput(runs), notes=notes)]
 
 

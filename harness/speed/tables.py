@@ -67,7 +67,11 @@ def keeps_up(runs: pd.DataFrame) -> tuple[str, dict[str, float]]:
 
 
 def throughput(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return tokens a second over batch sizes, lock-step and refilled, and the gain of refilling."""
+    """Return tokens a second over batch sizes, lock-step and refilled, the gain of refilling, and answers that differ.
+
+    `differing`: prompts answered with other tokens than alone, in the worse of the two ways; `tie_nats`: how near the
+    ties were.
+    """
     words = runs["arm"].str.rsplit(" ", n=1)
     runs = runs.assign(decoding=words.str[0], batching=words.str[1])
     rows = []
@@ -77,8 +81,9 @@ def throughput(runs: pd.DataFrame) -> pd.DataFrame:
         row["rounds"] = len(table)
         for batching in table:
             row |= spread(f"{batching}_tokens_per_second", table[batching].dropna())
-        if "refilled" in table:
-            row |= spread("gain", (table["refilled"] / table["lock-step"]).dropna())
+        row |= spread("gain", (table["refilled"] / table["lock-step"]).dropna())
+        for count in ("differing", "tie_nats"):
+            row[count] = group[count].max() if count in group else float("nan")
         rows.append(row)
     return pd.DataFrame(rows)
 
