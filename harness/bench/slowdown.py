@@ -1,5 +1,6 @@
 """Seconds of a forward over its width: one token, a block of k, and 2k, the first forward of a block (section 4).
 
+Each is run as the engine runs it: on a CPU without a mask where all tokens of a row see each other and the whole past.
 On CUDA each is measured twice, as Python launches it and replayed as a CUDA graph, which costs no Python.
 
 Shapes: B rows, Q tokens of a forward.
@@ -8,9 +9,10 @@ Shapes: B rows, Q tokens of a forward.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ import torch
 from harness.bench.graphs import captured
 from harness.bench.subject import Subject
 from harness.bench.turns import Case, counting
+from sbd.attention import without_copies
 from sbd.cache import KVCache
 from sbd.model import forward, new_cache
 
@@ -32,6 +35,11 @@ class Width:
     tokens: int
     block: int
     keep: int
+
+    @property
+    def causal(self) -> bool:
+        """Whether some of its tokens may not see others."""
+        return self.block < self.tokens > 1
 
 
 def widths(block_sizes: tuple[int, ...]) -> Iterator[tuple[int, Width]]:
@@ -58,41 +66,54 @@ def cases(
             for k, width in widths(block_sizes):
                 setting = {"batch": batch, "kv_length": kv_length, "k": k}
                 for suffix, layers in depths.items():
-                    run = _forward(subject, cache, batch, kv_length, width, layers)
-                    made += _both(width.name + suffix, setting, run, subject.device, pool)
+                    forwards = Forwards(
+                        subject=subject, cache=cache, batch=batch, kv_length=kv_length, width=width, layers=layers
+                    )
+                    made += _both(width.name + suffix, setting, forwards, pool)
     return made
 
 
-def _both(arm: str, setting: dict[str, int], run: Callable[[], None], device: torch.device, pool: Any) -> list[Case]:
-    """Return the forward as Python launches it, and on CUDA also as a graph."""
-    runs = {arm: run}
-    if pool is not None:
-        try:
-            runs[f"{arm}-graph"] = captured(run, pool)
-        except RuntimeError as error:
-            warnings.warn(f"{arm} at {setting} is not captured as a graph: {str(error).splitlines()[0]}", stacklevel=2)
-    repeat = REPEAT[device.type]
-    return [Case(arm=name, setting=setting, run=counting(go, {}), repeat=repeat) for name, go in runs.items()]
+@dataclass(kw_only=True)
+class Forwards:
+    """Forwards of one width behind `kv_length` cached tokens of each row; their keys and values are zeros."""
 
+    subject: Subject
+    cache: KVCache
+    batch: int
+    kv_length: int
+    width: Width
+    layers: int
 
-def _forward(
-    subject: Subject, cache: KVCache, batch: int, kv_length: int, width: Width, layers: int
-) -> Callable[[], None]:
-    """Return one forward behind `kv_length` cached tokens of each row; their keys and values are zeros."""
-    model, device = subject.model, subject.device
-    length_B = torch.full((batch,), kv_length, device=device)
-    real_B = torch.full_like(length_B, width.tokens)
-    ids_BQ = torch.full((batch, width.tokens), 1, device=device)
+    def __post_init__(self) -> None:
+        self.length_B = torch.full((self.batch,), self.kv_length, device=self.subject.device)
+        self.real_B = torch.full_like(self.length_B, self.width.tokens)
+        self.ids_BQ = self.length_B.new_ones(self.batch, self.width.tokens)
 
     @torch.inference_mode()
-    def run() -> None:
-        cache.length_B = length_B
-        with depth(subject, layers):
-            forward(
-                model, cache, ids_BQ, block=width.block, keep=width.keep, real_B=real_B, span=kv_length + width.tokens
-            )
+    def run(self, times: int = 1) -> None:
+        """Do `times` of them, with what the engine does once a decoding done once."""
+        width, model = self.width, self.subject.model
+        self.cache.length_B = self.length_B
+        whole = self.subject.device.type == "cpu" and not width.causal
+        with depth(self.subject, self.layers), without_copies(model.config):
+            for _ in range(times):
+                forward(
+                    model, self.cache, self.ids_BQ, block=width.block, keep=width.keep, real_B=self.real_B,
+                    whole=whole, span=self.kv_length + width.tokens,
+                )  # fmt: skip
 
-    return run
+
+def _both(arm: str, setting: dict[str, int], forwards: Forwards, pool: Any) -> list[Case]:
+    """Return the forward as Python launches it, and on CUDA also as a graph."""
+    repeat = REPEAT[forwards.subject.device.type]
+    made = [Case(arm=arm, setting=setting, run=counting(partial(forwards.run, repeat), {}), inner=repeat)]
+    if pool is not None:
+        try:
+            run = counting(captured(forwards.run, pool), {})
+            made.append(Case(arm=f"{arm}-graph", setting=setting, run=run, repeat=repeat))
+        except RuntimeError as error:
+            warnings.warn(f"{arm} at {setting} is not captured as a graph: {str(error).splitlines()[0]}", stacklevel=2)
+    return made
 
 
 @contextmanager

@@ -152,6 +152,7 @@ def test_forwards_have_their_widths_and_leave_the_model_whole(monkeypatch: pytes
     def watched(model: Any, cache: Any, ids: torch.Tensor, *, block: int, keep: int, **rest: Any) -> torch.Tensor:
         calls.append((tuple(ids.shape), block, keep, model.config.num_hidden_layers))
         assert cache.length_B.tolist() == [6] * len(ids) and rest["span"] == 6 + ids.shape[1]
+        assert rest["whole"] == (ids.shape[1] != 8), "the fused forward has causal tokens"
         return original(model, cache, ids, block=block, keep=keep, **rest)
 
     monkeypatch.setattr(slowdown, "forward", watched)
@@ -161,7 +162,7 @@ def test_forwards_have_their_widths_and_leave_the_model_whole(monkeypatch: pytes
         c.run()
     assert calls == [
         ((2, tokens), block, keep, layers)
-        for tokens, block, keep in ((1, 0, 1), (4, 4, 4), (8, 4, 4)) for layers in (2, 0)
+        for tokens, block, keep in ((1, 0, 1), (4, 4, 4), (8, 4, 4)) for layers in (2, 0) for _ in range(cases[0].inner)
     ]  # fmt: skip
     with pytest.raises(KeyError), slowdown.depth(made, 0):
         raise KeyError
