@@ -22,16 +22,26 @@ from transformers import PreTrainedModel
 
 from harness.bench.subject import Subject
 from harness.bench.turns import Case, counting
+from sbd.attention import query_heads_per_key
 from sbd.loss import cross_entropy_sum
 from sbd.masks import Layout, allowed, block_mask, dense_mask
 from sbd.model import attached_config
 from sbd.noise import IGNORE, Documents, add_noise, clean_labels, clean_layout
+from sbd.training import tiles
 
 BLOCK_SIZE = 8
 """Near the mean of the paper's 2..16."""
 
-SPARSE_BLOCK = 128
-"""FlexAttention computes the mask's area in squares of this size."""
+SPARSE_BLOCK = {"cuda": 128, "cpu": tiles.SIZE}
+"""FlexAttention, and elsewhere sbd.training's tiles, compute the mask's area in squares of this size."""
+
+
+MASKS: dict[str, Callable[[Layout, PreTrainedModel], Any]] = {
+    "sdpa": lambda layout, model: dense_mask(layout, model.dtype),
+    "flex_attention": lambda layout, _: block_mask(layout),
+    tiles.NAME: lambda layout, model: tiles.TiledMask(layout, model.dtype, query_heads_per_key(model.config)),
+}
+"""Attention, as transformers calls it -> the mask that it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +59,19 @@ class Way:
     """One way of doing the step."""
 
     objective: str
-    flex: bool = False
+    attention: str = "sdpa"
     chunked: bool = True
 
 
 def ways(device: torch.device) -> dict[str, Way]:
-    """Return the arms; FlexAttention has a backward pass on CUDA alone."""
+    """Return the arms; FlexAttention has a backward pass on CUDA alone, elsewhere sbd.training's tiles stand for it."""
     made = {
         "ntp": Way(objective="ntp"), "sbd": Way(objective="sbd"),
         "ntp whole-logits": Way(objective="ntp", chunked=False),
         "sbd whole-logits": Way(objective="sbd", chunked=False),
     }  # fmt: skip
-    if device.type == "cuda":
-        made |= {"ntp flex": Way(objective="ntp", flex=True), "sbd flex": Way(objective="sbd", flex=True)}
-    return made
+    word, attention = ("flex", "flex_attention") if device.type == "cuda" else ("tiles", tiles.NAME)
+    return made | {f"{objective} {word}": Way(objective=objective, attention=attention) for objective in ("ntp", "sbd")}
 
 
 def batch_of(rows: int, length: int, objective: str, mask_id: int, vocabulary: int, device: torch.device) -> Batch:
@@ -87,7 +96,7 @@ def batch_of(rows: int, length: int, objective: str, mask_id: int, vocabulary: i
 
 def loss_of(model: PreTrainedModel, batch: Batch, way: Way) -> Tensor:
     """Return the summed loss of Eq. 14 over a batch, from one forward of [x ; x_hat]."""
-    attention = block_mask(batch.layout) if way.flex else dense_mask(batch.layout, model.dtype)
+    attention = MASKS[way.attention](batch.layout, model)
     body: Any = model.base_model
     hidden_BTD = body(
         input_ids=batch.ids_BT, position_ids=batch.layout.pos, attention_mask=attention, use_cache=False
@@ -118,7 +127,8 @@ def cases(subject: Subject, rows: int, lengths: tuple[int, ...]) -> list[Case]:
             step = _step(subject.model, batch, way)
             made.append(
                 Case(
-                    arm=name, setting={"length": length, "rows": rows}, run=counting(step, areas(batch)),
+                    arm=name, setting={"length": length, "rows": rows},
+                    run=counting(step, areas(batch, SPARSE_BLOCK[subject.device.type])),
                     cost=_memory(step, subject.device),
                 )
             )  # fmt: skip
@@ -129,26 +139,26 @@ def _memory(step: Callable[[], None], device: torch.device) -> Callable[[], dict
     return lambda: {"peak_bytes": float(peak_bytes(step, device))}
 
 
-def areas(batch: Batch) -> dict[str, float]:
-    """Return one row's pairs of positions: allowed by the mask, in the squares FlexAttention computes, and all."""
+def areas(batch: Batch, side: int) -> dict[str, float]:
+    """Return one row's pairs of positions: those the mask allows, those in squares of this side that hold one, all."""
     layout = Layout(*(x[:1] for x in (batch.layout.doc, batch.layout.pos, batch.layout.block, batch.layout.stream)))
     seen_TT = allowed(layout, layout)[0]
-    count = -(-len(seen_TT) // SPARSE_BLOCK)
-    padded = functional.pad(seen_TT, (0, count * SPARSE_BLOCK - len(seen_TT)) * 2)
-    tiles = padded.unflatten(0, (count, SPARSE_BLOCK)).unflatten(2, (count, SPARSE_BLOCK)).any(dim=3).any(dim=1)
+    count = -(-len(seen_TT) // side)
+    padded = functional.pad(seen_TT, (0, count * side - len(seen_TT)) * 2)
+    squares = padded.unflatten(0, (count, side)).unflatten(2, (count, side)).any(dim=3).any(dim=1)
     return {
         "tokens": batch.ntp_labels_BL.numel(), "positions": batch.ids_BT.numel(), "area": int(seen_TT.sum()),
-        "tiled_area": int(tiles.sum()) * SPARSE_BLOCK**2, "square": seen_TT.numel(),
+        "tiled_area": int(squares.sum()) * side**2, "square": seen_TT.numel(),
     }  # fmt: skip
 
 
 def _step(model: PreTrainedModel, batch: Batch, way: Way) -> Callable[[], None]:
     def step() -> None:
-        model.set_attn_implementation("flex_attention" if way.flex else "sdpa")
+        model.config._attn_implementation = way.attention
         model.zero_grad(set_to_none=True)
         loss_of(model, batch, way).backward()  # type: ignore[no-untyped-call]
         model.zero_grad(set_to_none=True)
-        model.set_attn_implementation("sdpa")
+        model.config._attn_implementation = "sdpa"
 
     return step
 

@@ -120,8 +120,8 @@ def _training(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Par
         "ratio to ntp: step time over that of NTP on the same tokens in the same way (ideal: at most 2).",
         "area: pairs of positions that the mask allows in a row; square: all pairs of its positions; growth: from "
         "the length before.",
-        "Dense-mask attention computes the square, FlexAttention the tiled area; FlexAttention has no backward pass on "
-        "a CPU and is measured on CUDA alone.",
+        "Dense-mask attention computes the square; flex (FlexAttention, CUDA alone) and tiles (SDPA on those squares "
+        "that the mask allows) compute the tiled area.",
     ]
     return [Part(suffix="", title="Cost of a training step", cells=tables.training(runs), notes=notes)]
 

@@ -14,7 +14,7 @@ from sbd.config import OBJECTIVES
 from sbd.noise import GRIDS
 from sbd.training.optimizer import OPTIMIZERS
 
-ATTENTION = ("sdpa", "flex_attention")
+ATTENTION = ("sdpa", "flex_attention", "tiles")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class TrainingConfig:
         lr, warmup, weight_decay, beta2, max_grad_norm: linear warm-up, then cosine decay to zero.
         precision: arithmetic, "float32" or "bfloat16" (weights stay float32).
         export_dtype: type of the shipped weights.
-        attention: "sdpa" (dense mask) or "flex_attention" (BlockMask, for long rows on a GPU).
+        attention: "sdpa" (dense mask), "flex_attention" (BlockMask, for long rows on a GPU), or "tiles" (SDPA on the
+            tiles that the mask allows, for long rows elsewhere; not compiled).
         compile: compile the transformer's body with torch.compile.
         save_every: steps between resumable states.
         trainer: further transformers.TrainingArguments, as they are (fsdp, gradient_checkpointing, ...).
@@ -80,6 +81,8 @@ class TrainingConfig:
         _one_of("objective", self.objective, OBJECTIVES)
         _one_of("grid", self.grid, GRIDS)
         _one_of("attention", self.attention, ATTENTION)
+        if self.attention == "tiles" and self.compile:
+            raise ValueError("attention 'tiles' changes with every batch and is not compiled; leave compile out")
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         for name in ("precision", "export_dtype"):
             _one_of(name, getattr(self, name), ("float32", "bfloat16"))

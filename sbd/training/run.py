@@ -78,15 +78,14 @@ def _claim(state: Path, config: TrainingConfig) -> None:
 
 
 def _build_model(config: TrainingConfig) -> PreTrainedModel:
+    attention = "sdpa" if config.attention == "tiles" else config.attention  # those come with the objective
     if config.model is not None:
-        model = AutoModelForCausalLM.from_pretrained(
-            config.model, dtype=torch.float32, attn_implementation=config.attention
-        )
+        model = AutoModelForCausalLM.from_pretrained(config.model, dtype=torch.float32, attn_implementation=attention)
     else:
         architecture = dict(config.architecture or {})
         model_config = AutoConfig.for_model(architecture.pop("model_type"), **architecture)
         model = AutoModelForCausalLM.from_config(
-            model_config, dtype=torch.float32, attn_implementation=config.attention
+            model_config, dtype=torch.float32, attn_implementation=attention
         )
     check_architecture(model.config)
     return model

@@ -8,6 +8,7 @@ Shapes: B rows, L clean positions, N noisy positions, T = L + N, D hidden size.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, Trainer
 
+from sbd.attention import query_heads_per_key
 from sbd.loss import cross_entropy_sum
 from sbd.masks import Layout, block_mask, dense_mask
 from sbd.noise import Documents, add_noise, clean_layout, draw_block_size
+from sbd.training import tiles
 from sbd.training.attention import keep_attention_in_float32
 from sbd.training.config import TrainingConfig
 from sbd.training.data import BATCH_FIELDS, OrderedRows
@@ -43,10 +46,17 @@ def install_objective(model: PreTrainedModel, config: TrainingConfig) -> None:
         raise ValueError(
             f"model type {model.config.model_type!r} changes its logits after the head; SBD training needs a plain head"
         )
-    if config.precision == "bfloat16" and config.attention == "sdpa" and not torch.accelerator.is_available():
+    if config.attention == "tiles":
+        model.config._attn_implementation = tiles.NAME
+    elif config.precision == "bfloat16" and config.attention == "sdpa" and not torch.accelerator.is_available():
         keep_attention_in_float32(model)
     body = torch.compile(model.base_model) if config.compile else model.base_model
-    build_mask = block_mask if config.attention == "flex_attention" else lambda layout: dense_mask(layout, model.dtype)
+    copies = query_heads_per_key(model.config)
+    build_mask: Callable[[Layout], Any] = {
+        "sdpa": lambda layout: dense_mask(layout, model.dtype),
+        "flex_attention": block_mask,
+        "tiles": lambda layout: tiles.TiledMask(layout, model.dtype, copies),
+    }[config.attention]
 
     def forward(
         self: PreTrainedModel, ids: Tensor, layout: Layout, ntp_labels: Tensor, matp_labels: Tensor | None

@@ -17,6 +17,7 @@ from harness.results import ArmFile, Measurement, read
 from sbd.masks import block_mask
 from sbd.model import load
 from sbd.roofline import ModelShape
+from sbd.training import tiles
 from sbd.training.config import TrainingConfig
 from sbd.training.trainer import install_objective
 
@@ -192,19 +193,31 @@ def test_areas_count_the_mask(length: int) -> None:
     past = sum(i // k * k for i in range(length))
     own = sum(min(k, length - i // k * k) for i in range(length))
     sbd_batch = training.batch_of(2, length, "sbd", 0, 50, CPU)
-    assert training.areas(sbd_batch) == {
+    assert training.areas(sbd_batch, 64) == {
         "tokens": 2 * length, "positions": 4 * length, "area": clean + past + own,
-        "tiled_area": training.SPARSE_BLOCK**2, "square": 4 * length**2,
+        "tiled_area": 64**2, "square": 4 * length**2,
     }  # fmt: skip
-    assert training.areas(training.batch_of(1, length, "ntp", 0, 50, CPU))["area"] == clean
+    assert training.areas(training.batch_of(1, length, "ntp", 0, 50, CPU), 64)["area"] == clean
 
 
-def test_tiles_are_those_of_flex_attention() -> None:
-    batch = training.batch_of(1, 200, "sbd", 0, 50, CPU)
+def test_tiled_areas_are_those_that_are_computed() -> None:
+    batch = training.batch_of(1, 192, "sbd", 0, 50, CPU)
     blocks = block_mask(batch.layout)
     full = 0 if blocks.full_kv_num_blocks is None else int(blocks.full_kv_num_blocks.sum())
-    computed = (int(blocks.kv_num_blocks.sum()) + full) * training.SPARSE_BLOCK**2
-    assert training.areas(batch)["tiled_area"] == computed
+    flex, ours = training.SPARSE_BLOCK["cuda"], training.SPARSE_BLOCK["cpu"]
+    assert training.areas(batch, flex)["tiled_area"] == (int(blocks.kv_num_blocks.sum()) + full) * flex**2
+    assert training.areas(batch, ours)["tiled_area"] == tiles.TiledMask(batch.layout, torch.float32).area
+
+
+def test_every_attention_computes_the_same_loss(real: subject.Subject, varied_checkpoint: Path) -> None:
+    mask_id = sbd.SBDConfig.read(varied_checkpoint).mask_token_id
+    batch = training.batch_of(2, 90, "sbd", mask_id, real.shape.vocab, CPU)
+    model, losses = real.model, {}
+    for attention in ("sdpa", tiles.NAME):
+        model.config._attn_implementation = attention
+        losses[attention] = float(training.loss_of(model, batch, training.Way(objective="sbd", attention=attention)))
+    model.config._attn_implementation = "sdpa"
+    assert losses[tiles.NAME] == pytest.approx(losses["sdpa"], rel=1e-5)
 
 
 def test_peak_memory_counts_what_is_held_at_once() -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -107,13 +108,15 @@ def naive_losses(model, document: list[int], prompt: int, x_hat: list[int], k: i
     return ntp, matp
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "tiles"])
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("name", TINY)
-def test_one_pass_equals_algorithm_1_block_by_block(name, grid):
+def test_one_pass_equals_algorithm_1_block_by_block(name, grid, attention):
     """Packed, trimmed, two copies, any architecture: the sums and their gradients equal those of separate forwards."""
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(TINY[name], dtype=torch.float64, attn_implementation="sdpa")
-    reference = AutoModelForCausalLM.from_config(TINY[name], dtype=torch.float64, attn_implementation="sdpa")
+    alone = deepcopy(TINY[name])  # a model's attention is a setting of its configuration
+    reference = AutoModelForCausalLM.from_config(alone, dtype=torch.float64, attn_implementation="sdpa")
     reference.load_state_dict(model.state_dict())
     rows = [
         [Document([5, 6, 7, 8, 9, 10, 11, 12, 0], 3), Document([13, 14, 0], 1)],
@@ -124,7 +127,7 @@ def test_one_pass_equals_algorithm_1_block_by_block(name, grid):
     noisy = add_noise(
         docs, block_size=4, grid=grid, mask_id=2, fill_id=0, copies=2, generator=torch.Generator().manual_seed(3)
     )
-    install_objective(model, TrainingConfig(output="", data=[], model="", grid=grid))
+    install_objective(model, TrainingConfig(output="", data=[], model="", grid=grid, attention=attention))
     layout = Layout.cat(clean_layout(docs, 4, grid), noisy.layout)
     ntp, matp = model(
         ids=torch.cat([docs.ids, noisy.ids], 1), layout=layout, ntp_labels=clean_labels(docs), matp_labels=noisy.labels
@@ -311,3 +314,8 @@ def test_state_of_other_settings_is_refused(setup, tmp_path):
 )
 def test_shipped_configurations_are_valid(path):
     assert read_config(str(path)).steps > 0
+
+
+def test_tiles_are_not_compiled():
+    with pytest.raises(ValueError, match="attention 'tiles' changes with every batch"):
+        TrainingConfig(output="", data=[], model="", attention="tiles", compile=True)
