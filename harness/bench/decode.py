@@ -6,8 +6,10 @@ they are, and its wall clock shows what the engine makes of that NFE speedup.
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +47,8 @@ def cases(subject: Subject, prompts: list[Prompt], baselines: list[Baseline]) ->
     for index, prompt in enumerate(prompts):
         setting = {"prompt": index, "prompt_tokens": len(prompt.ids_L)}
         for name, arguments in ours(subject).items():
-            made.append(Case(arm=name, setting=setting, run=_our_run(subject, prompt, arguments(prompt))))
+            run = _our_run(subject, prompt, arguments(prompt))
+            made.append(Case(arm=name, setting=setting, run=run, cost=partial(beside_model, subject, run)))
         for baseline in baselines:
             made.append(Case(arm=baseline.name, setting=setting, run=_their_run(subject, prompt, baseline)))
     return made
@@ -75,6 +78,29 @@ def _our_run(subject: Subject, prompt: Prompt, arguments: dict[str, Any]) -> Cal
         return {"tokens": len(out.tokens[0]), "checksum": checksum(out.tokens[0])} | forwards(out)
 
     return run
+
+
+def beside_model(subject: Subject, run: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Return the share of a decoding that passes outside the model's forward; on a CPU, where hooks see it."""
+    if subject.device.type != "cpu":
+        return {}
+    inside, started = 0.0, 0.0
+
+    def start(*_: object) -> None:
+        nonlocal started
+        started = time.perf_counter()
+
+    def end(*_: object) -> None:
+        nonlocal inside
+        inside += time.perf_counter() - started
+
+    hooks = (subject.model.register_forward_pre_hook(start), subject.model.register_forward_hook(end))
+    try:
+        done = run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {"beside_model": 1 - inside / (done["prefill_seconds"] + done["decode_seconds"])}
 
 
 def _their_run(subject: Subject, prompt: Prompt, baseline: Baseline) -> Callable[[], dict[str, float]]:

@@ -97,6 +97,7 @@ def _decode(measured: Measured, runs: pd.DataFrame, results: Path) -> list[Part]
         f"Our AR is {word} transformers' best eager generate ({best}): its time a token is {ratio['ratio']:.3f} "
         f"[{ratio['ratio_low']:.3f}, {ratio['ratio_high']:.3f}] times ours.",
         "speed: our AR's seconds a token over the arm's, prefill included, batch 1; median over rounds [95% interval].",
+        "beside model: share of the time outside the model's forward, median over prompts (first round, on a CPU).",
         "share of nfe: speed over NFE speedup. same tokens: share of prompts with exactly our AR's tokens.",
     ]
     if measured.subject.random:

@@ -54,6 +54,7 @@ def decode(runs: pd.DataFrame) -> pd.DataFrame:
         row |= spread("speed", per_token["ar"] / per_token[arm])
         row["nfe_speedup"] = mine["tokens"].sum() / nfe if nfe else float("nan")
         row["share_of_nfe"] = row["speed"] / row["nfe_speedup"]
+        row["beside_model"] = mine["beside_model"].median() if "beside_model" in mine else float("nan")
         row["same_tokens"] = float((mine["checksum"] == ar["checksum"]).mean())
         rows.append(row)
     return pd.DataFrame(rows)

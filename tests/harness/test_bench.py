@@ -89,6 +89,20 @@ def test_transformers_arms_decode_what_our_autoregression_decodes(real: subject.
     assert made["sbd"]["nfe_fused"] + made["sbd"]["nfe_block"] == made["sbd"]["nfe_decode"]
 
 
+def test_time_beside_the_model_is_what_its_forward_does_not_take(real: subject.Subject) -> None:
+    prompt = subject.Prompt(ids_L=torch.tensor([5, 6, 7]), new_tokens=6, gamma_low=0.1)
+    (ar, *_) = decode.cases(real, [prompt], [])
+    hooks = (len(real.model._forward_hooks), len(real.model._forward_pre_hooks))
+    assert 0 < ar.cost()["beside_model"] < 1
+    assert hooks == (len(real.model._forward_hooks), len(real.model._forward_pre_hooks))
+
+    def slow() -> dict[str, float]:
+        real.model(input_ids=prompt.ids_L[None])
+        return {"prefill_seconds": 5.0, "decode_seconds": 5.0}
+
+    assert decode.beside_model(real, slow)["beside_model"] > 0.5, "ten seconds, and the model took a part of one"
+
+
 def test_a_baseline_that_cannot_run_is_left_out(real: subject.Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("no compiler\nat all")
@@ -215,7 +229,8 @@ def test_every_attention_computes_the_same_loss(real: subject.Subject, varied_ch
     model, losses = real.model, {}
     for attention in ("sdpa", tiles.NAME):
         model.config._attn_implementation = attention
-        losses[attention] = float(training.loss_of(model, batch, training.Way(objective="sbd", attention=attention)))
+        way = training.Way(objective="sbd", attention=attention)
+        losses[attention] = float(training.loss_of(model, batch, way).detach())
     model.config._attn_implementation = "sdpa"
     assert losses[tiles.NAME] == pytest.approx(losses["sdpa"], rel=1e-5)
 

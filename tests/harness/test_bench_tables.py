@@ -81,7 +81,7 @@ def decoded() -> list[Measurement]:
             cost = {"nfe_fused": 1, "nfe_block": 4, "nfe_decode": 5, "decode_seconds": 0.8 * drift}
             ar = {"nfe_fused": 0, "nfe_block": 0, "nfe_decode": 10, "decode_seconds": 0.9 * drift}
             lines += [
-                line("ar", number, drift, setting, **same, **ar),
+                line("ar", number, drift, setting, **same, **ar, **({"beside_model": 0.1} if number == 0 else {})),
                 line("sbd", number, drift, setting, tokens=20, checksum=7 if prompt else 0, **cost),
                 line("hf-dynamic", number, (2.0 + 0.1 * (number % 2)) * drift, setting, **same),
                 line("hf-static", number, 0.5 * drift, setting, **same),
@@ -97,6 +97,7 @@ def test_decode_compares_within_a_round() -> None:
     assert table.loc["sbd", "nfe_speedup"] == 4 and table.loc["sbd", "share_of_nfe"] == pytest.approx(0.5)
     assert table.loc["ar", "tokens_per_second"] == pytest.approx(10 / 3.5)
     assert table["same_tokens"].to_dict() == {"ar": 1, "sbd": 0.5, "hf-dynamic": 1, "hf-static": 1}
+    assert table.loc["ar", "beside_model"] == 0.1 and np.isnan(table.loc["hf-static", "beside_model"])
     assert np.isnan(table.loc["hf-static", "nfe_speedup"])
 
 
