@@ -106,11 +106,11 @@ class Forwards:
 def _both(arm: str, setting: dict[str, int], forwards: Forwards, pool: Any) -> list[Case]:
     """Return the forward as Python launches it, and on CUDA also as a graph."""
     repeat = REPEAT[forwards.subject.device.type]
-    made = [Case(arm=arm, setting=setting, run=counting(partial(forwards.run, repeat), {}), inner=repeat)]
+    made = [Case(arm=arm, setting=setting, run=counting(partial(forwards.run, repeat), {}), inner=repeat, settle=True)]
     if pool is not None:
         try:
             run = counting(captured(forwards.run, pool), {})
-            made.append(Case(arm=f"{arm}-graph", setting=setting, run=run, repeat=repeat))
+            made.append(Case(arm=f"{arm}-graph", setting=setting, run=run, repeat=repeat, settle=True))
         except RuntimeError as error:
             warnings.warn(f"{arm} at {setting} is not captured as a graph: {str(error).splitlines()[0]}", stacklevel=2)
     return made

@@ -25,6 +25,7 @@ class Case:
         arm: its name among those it is compared with. setting: what is varied.
         run: does it once and returns what it did, as numbers.
         repeat: runs of one turn; the mean is recorded. inner: how often one run does the thing, where that is not once.
+        settle: whether a turn begins with a run off the clock, for things so short that what ran before them tells.
         cost: what is measured without the clock, in the first round alone, such as peak memory; added to the counts.
     """
 
@@ -33,6 +34,7 @@ class Case:
     run: Callable[[], dict[str, float]]
     repeat: int = 1
     inner: int = 1
+    settle: bool = False
     cost: Callable[[], dict[str, float]] = field(default=dict)
 
 
@@ -73,6 +75,8 @@ def synchronize(device: torch.device) -> None:
 
 def timed(case: Case, device: torch.device) -> tuple[float, dict[str, float]]:
     """Run a case; return the mean seconds of a run, and what the last one did with the process's mean CPU seconds."""
+    if case.settle:
+        case.run()
     synchronize(device)
     start, cpu_start = time.perf_counter(), time.process_time()
     for _ in range(case.repeat):

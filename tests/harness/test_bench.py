@@ -71,6 +71,13 @@ def test_a_cost_is_taken_once_and_repeats_are_averaged(tmp_path: Path) -> None:
     assert ["peak_bytes" in line.counts for line in sheet.file.lines.values()] == [True, False]
 
 
+def test_a_turn_may_begin_off_the_clock() -> None:
+    seen: list[str] = []
+    settled = Case(arm="a", setting={}, run=lambda: seen.append("a") or {}, repeat=2, settle=True)
+    turns.timed(settled, CPU)
+    assert len(seen) == 3
+
+
 @pytest.fixture(scope="module")
 def real(varied_checkpoint: Path) -> subject.Subject:
     return subject.load_subject(BenchOptions(model=str(varied_checkpoint), device="cpu"))
