@@ -14,7 +14,7 @@ from harness.bench import baselines, ceilings, decode, kernel, slowdown, through
 from harness.bench.options import BenchOptions
 from harness.bench.subject import Subject, load_subject, prompts_of
 from harness.bench.turns import Case, Sheet, first_of_each_arm, measure, save_profiles
-from harness.results import ArmFile, Measurement, forget, note
+from harness.results import ArmFile, Measurement, forget, note, strike
 from harness.speed.measured import DTYPES, Measured
 
 GRIDS = {
@@ -56,6 +56,7 @@ def _measure(bench: str, subject: Subject, options: BenchOptions) -> Measured:
     path = folder / f"{bench}-{subject.name}-{dtype}.jsonl"
     if options.fresh:
         forget(path)
+        strike(folder, path.name)
     file = ArmFile(path, Measurement, run_id(configuration))
     sheet = Sheet(file=file, scale=subject.scale, model=subject.name, bench=bench)
     cases = _cases(bench, subject, options)

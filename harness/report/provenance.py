@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ def machines(runs: Runs) -> Table | None:
     """Set the distinct machines and versions that made records; None without manifests."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
-        kept = {name: run.get(name) for name in ("hardware", "threads", "versions", "git_commit")}
+        kept = {name: run.get(name) for name in ("hardware", "threads", "versions")}
         groups.setdefault(json.dumps(kept, sort_keys=True), []).append(run)
     rows: list[list[Cell]] = []
     starts = []
@@ -30,7 +31,7 @@ def machines(runs: Runs) -> Table | None:
             [("hardware",), (str(first.get("hardware", "unknown")),)],
             [("threads",), (str(first.get("threads", "unknown")),)],
             [("versions",), (versions or "unknown",)],
-            [("commit",), (str(first.get("git_commit") or "none"),)],
+            [("commits",), (_commits(group),)],
             [("batch size",), (", ".join(map(str, batches)) or "unknown",)],
             [("started",), (f"{started[0]} to {started[-1]}, {len(group)} runs",)],
         ]
@@ -40,6 +41,12 @@ def machines(runs: Runs) -> Table | None:
         label="Table F", labels=2, wide=False, rows=rows, size=6.5, rules=starts[1:], header=[("what",), ("value",)],
         caption="Hardware and software behind the records, from the manifests beside them.",
     )  # fmt: skip
+
+
+def _commits(runs: Runs) -> str:
+    """Return the commits of some runs, oldest first, as git shortens them; "-dirty" where the tree had changes."""
+    commits = dict.fromkeys(str(run.get("git_commit") or "none") for run in runs)
+    return ", ".join(re.sub(r"^([0-9a-f]{7})[0-9a-f]+", r"\1", commit) for commit in commits)
 
 
 def weights(runs: Runs) -> Table | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,23 @@ def note(folder: Path, entry: dict[str, Any]) -> None:
         ValueError: where the manifest is there but damaged, or another process keeps it locked.
         OSError: where it cannot be written.
     """
+    _rewrite(folder, lambda entries: [*entries, entry])
+
+
+def strike(folder: Path, file: str) -> None:
+    """Remove the entries that name a file, because its lines are gone.
+
+    Raises:
+        ValueError, OSError: as note.
+    """
+    if (folder / "manifest.json").is_file():
+        _rewrite(folder, lambda entries: [entry for entry in entries if entry.get("file") != file])
+
+
+def _rewrite(folder: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
     path = folder / "manifest.json"
     with Lock(path, wait_seconds=WAIT_SECONDS):
-        entries = [*read_manifest(folder), entry]
+        entries = change(read_manifest(folder))
         scratch = path.with_suffix(".json.part")
         with scratch.open("w", encoding="utf-8") as stream:
             stream.write(json.dumps({"runs": entries}, indent=1) + "\n")

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.results import ArmFile, Lock, Record, files_below, forget, note, pack, read, stored, unpack
+from harness.results import ArmFile, Lock, Record, files_below, forget, note, pack, read, stored, strike, unpack
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=20)
 
@@ -134,6 +134,15 @@ def test_manifest_keeps_earlier_entries_and_names_its_damage(tmp_path: Path) -> 
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="manifest.json' is damaged"):
         note(tmp_path / "arm", {"run_id": "c"})
+
+
+def test_entries_of_a_file_that_is_gone_are_struck(tmp_path: Path) -> None:
+    strike(tmp_path, "a.jsonl")
+    assert not list(tmp_path.iterdir())
+    for entry in ({"file": "a.jsonl"}, {"file": "b.jsonl"}, {"run_id": "x"}):
+        note(tmp_path, entry)
+    strike(tmp_path, "a.jsonl")
+    assert json.loads((tmp_path / "manifest.json").read_text())["runs"] == [{"file": "b.jsonl"}, {"run_id": "x"}]
 
 
 def test_a_file_has_one_writer_and_the_second_is_told_who(tmp_path: Path) -> None:
