@@ -20,7 +20,8 @@ from harness import engine
 from harness.arms import weights_hash
 from harness.benchmarks import BENCHMARKS, benchmark
 from harness.mini import test_problems as problems_of
-from harness.results import ArmFile, Record, read
+from harness.prompts import prompt_ids
+from harness.results import ArmFile, Record, pack, read
 from harness.trace.__main__ import main
 from harness.trace.capture import capture
 from harness.trace.cut import BOUNDS, ranks
@@ -71,7 +72,7 @@ def data(subject: Subject) -> dict[str, Any]:
 
 def test_the_numbers_of_the_page_are_the_ledger_s(subject: Subject, data: dict[str, Any]) -> None:
     loaded = engine.load(subject.checkpoint, "cpu", {"sbd"})
-    ids = engine.prompt_ids(loaded.tokenizer, subject.prompt)
+    ids = prompt_ids(loaded.tokenizer, subject.prompt)
     assert [run["name"] for run in data["runs"]] == ["SBD", "AR"]
     for run in data["runs"]:
         out = sbd.generate(
@@ -102,7 +103,7 @@ def recorded(varied_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(BENCHMARKS, NAME, dataclasses.replace(benchmark(NAME), max_new_tokens=12))
     problem = problems_of(NAME, 1)[0]
     loaded = engine.load(varied_checkpoint, "cpu", {"sbd"})
-    ids = engine.prompt_ids(loaded.tokenizer, problem.prompt)
+    ids = prompt_ids(loaded.tokenizer, problem.prompt)
     out = sbd.generate(loaded.model, [ids], gamma=0.35, max_new_tokens=12, eos_token_id=loaded.tokenizer.eos_token_id)
     path = tmp_path / "records.jsonl"
     with ArmFile(path, Record, "r") as file:
@@ -128,6 +129,9 @@ def test_a_record_is_decoded_again_to_its_own_tokens(
     record = next(read(tmp_path / "records.jsonl", Record))
     said = capsys.readouterr()
     assert f"SBD {record.nfe_decode} forwards for {len(record.generated_ids)} tokens" in said.out and said.err == ""
+    assert '"same_as_record": true' in out.read_text(encoding="utf-8")
+    pack(tmp_path / "records.jsonl")
+    assert main([recorded.replace(".jsonl:", ".jsonl.gz:"), "--model", str(varied_checkpoint), "--out", str(out)]) == 0
     assert '"same_as_record": true' in out.read_text(encoding="utf-8")
     assert main([recorded, "--model", str(varied_checkpoint), "--out", str(out), "--gamma", "9"]) == 0
     assert '"same_as_record": null' in out.read_text(encoding="utf-8"), "other settings have no record to compare with"
