@@ -45,7 +45,8 @@ class Placement:
         rows, width = self.slot_RQ.shape
         if self.limit_RQ is None:
             return torch.zeros(1, dtype=dtype, device=self.slot_RQ.device).expand(rows, 1, copies * width, self.span)
-        return (self.hidden().to(dtype) * torch.finfo(dtype).min).unsqueeze(1).repeat(1, 1, copies, 1)
+        mask = (self.hidden().to(dtype) * torch.finfo(dtype).min).unsqueeze(1)
+        return mask if copies == 1 else mask.repeat(1, 1, copies, 1)
 
 
 class KVCache(Cache):
